@@ -1,0 +1,29 @@
+"""Where things lie, how they are committed, and whether they are finished."""
+
+from gdrl.artifacts.manifest import (
+    FileEntry,
+    Manifest,
+    Metrics,
+    describe_files,
+    fingerprint,
+    plain_metrics,
+)
+from gdrl.artifacts.run import Artifact, Inputs, Run, git_commit, package_versions
+from gdrl.artifacts.store import LocalStore, Store, open_store
+
+__all__ = [
+    "Artifact",
+    "FileEntry",
+    "Inputs",
+    "LocalStore",
+    "Manifest",
+    "Metrics",
+    "Run",
+    "Store",
+    "describe_files",
+    "fingerprint",
+    "git_commit",
+    "open_store",
+    "package_versions",
+    "plain_metrics",
+]

@@ -1,0 +1,182 @@
+"""One run: its artifacts, the attempts that made them, and the only ways in and out of both."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gdrl.artifacts.manifest import MANIFEST, FileEntry, Manifest, sha256_of
+from gdrl.artifacts.store import Store
+from gdrl.errors import ArtifactCorrupt, ArtifactExists, ArtifactMissing
+
+PACKAGES = ("gdrl", "torch", "ray", "deepspeed", "transformers")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a stage writes into."""
+
+    name: str
+    path: Path
+    """An empty local folder; everything in it becomes the artifact."""
+    training: str
+    """Folder or URI for Ray Train's own checkpoints; the same one each time the stage is run."""
+
+
+@dataclass(frozen=True)
+class Inputs(Mapping[str, Path]):
+    """What a stage reads: verified local folders by artifact name."""
+
+    folders: Mapping[str, Path]
+    manifests: Mapping[str, dict[str, Any]]
+    """The manifest of each input, as plain JSON."""
+
+    def __getitem__(self, name: str) -> Path:
+        return self.folders[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.folders)
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A named folder in a store."""
+
+    store: Store
+    name: str
+
+    def manifest(self, artifact: str) -> Manifest | None:
+        """The manifest of a finished artifact; None where it is not finished."""
+        content = self.store.read(f"{self.name}/{artifact}/{MANIFEST}")
+        return None if content is None else Manifest.model_validate_json(content)
+
+    def finished(self, artifact: str) -> Manifest:
+        """The manifest of an artifact that must be finished.
+
+        Raises:
+            ArtifactMissing: where it is not.
+        """
+        manifest = self.manifest(artifact)
+        if manifest is None:
+            raise ArtifactMissing(
+                f"run {self.name!r} has no finished {artifact} under {self.store.location('')}"
+            )
+        return manifest
+
+    def open(self, artifact: str) -> Path:
+        """A local folder with the files of a finished artifact, each checked.
+
+        Raises:
+            ArtifactMissing: where it is not finished.
+            ArtifactCorrupt: naming the first file that differs from the manifest.
+        """
+        files = self.finished(artifact).files
+        folder = self.store.fetch(f"{self.name}/{artifact}", [entry.path for entry in files])
+        for entry in files:
+            _verify(folder / entry.path, entry)
+        return folder
+
+    def begin(self, artifact: str, stage: str) -> Artifact:
+        """A working folder; leftovers of processes that died are deleted."""
+        return Artifact(
+            name=artifact,
+            path=self.store.workspace(f"{self.name}/{artifact}"),
+            training=self.store.location(f"{self.name}/training/{stage}"),
+        )
+
+    def commit(self, artifact: Artifact, manifest: Manifest) -> None:
+        """Publish a working folder under its manifest, written last.
+
+        Raises:
+            ArtifactExists: another job finished this artifact first; its files are untouched.
+        """
+        (artifact.path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        try:
+            self.store.publish(artifact.path, f"{self.name}/{artifact.name}")
+        except FileExistsError as error:
+            raise ArtifactExists(
+                f"{self.name}/{artifact.name} was finished by another job first; "
+                "run the same command again to go on from it"
+            ) from error
+
+    def discard(self, artifact: str, stage: str) -> None:
+        """Delete an artifact and the checkpoints of the stage that made it."""
+        self.store.discard(f"{self.name}/{artifact}")
+        self.store.discard(f"{self.name}/training/{stage}")
+
+    def attempt(self, settings: Mapping[str, Any]) -> str:
+        """Open the next ``attempts/0001`` with the resolved settings and versions; its number."""
+        key = f"{self.name}/attempts"
+        number = len(self.store.names(key))
+        while True:
+            number += 1
+            try:
+                self.store.create(f"{key}/{number:04d}/config.json", _json(settings))
+            except FileExistsError:
+                continue  # another job's attempt began just now
+            break
+        versions = {**package_versions(), "git_commit": git_commit()}
+        self.store.create(f"{key}/{number:04d}/versions.json", _json(versions))
+        return f"{number:04d}"
+
+    def log(self, attempt: str, line: str) -> None:
+        """Add a line to an attempt's log."""
+        self.store.append(f"{self.name}/attempts/{attempt}/log.txt", line + "\n")
+
+
+def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions as installed, read without importing anything."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return {"python": platform.python_version(), **found}
+
+
+def git_commit() -> str | None:
+    """The commit that the package's source is checked out at; None outside a checkout."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode()
+
+
+_verified: set[tuple[Path, int, FileEntry]] = set()
+_verifying = threading.Lock()
+
+
+def _verify(path: Path, entry: FileEntry) -> None:
+    """Check a file once per process and state: several stages open the same dataset."""
+    if not path.is_file():
+        raise ArtifactCorrupt(f"{path} is missing, though its manifest lists it; {_REMEDY}")
+    status = path.stat()
+    if status.st_size != entry.size:
+        raise ArtifactCorrupt(
+            f"{path} has {status.st_size} bytes, its manifest says {entry.size}; {_REMEDY}"
+        )
+    state = (path, status.st_mtime_ns, entry)
+    with _verifying:
+        if state not in _verified and sha256_of(path) != entry.sha256:
+            raise ArtifactCorrupt(f"{path} differs from its manifest in sha256; {_REMEDY}")
+        _verified.add(state)
+
+
+_REMEDY = "delete the artifact's folder and run the same command again to make it anew"

@@ -1,0 +1,302 @@
+"""Everything a run may be told: one frozen tree, its two halves ``recipe`` and ``scale``.
+
+If two values may give different numbers *by intent*, the setting belongs to ``recipe`` and is
+fingerprinted; where and how wide a stage runs belongs to ``scale`` and is not. Unknown keys are
+errors.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+GRID_WORLDS = ("dsprites_like", "shapes3d_like")
+WORLDS = ("faces", *GRID_WORLDS)
+"""Sources that are drawn rather than read."""
+CELEBA = "celeba:"
+"""What a source that is a CelebA tree begins with."""
+
+
+class Section(BaseModel):
+    """A frozen section of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+# --- recipe: what bears on results ---------------------------------------------------------------
+
+
+class CorrelationRecipe(Section):
+    """Correlation injected into a grid world (Träuble et al. 2021, Roth et al. 2023)."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Pairs of factor names; ``all`` as the second pairs with every other factor. None: the factors
+    are independent, which is the literature's infinite sigma."""
+    sigma: PositiveFloat = 0.1
+    """Weight exp(-(a - b)^2 / 2 sigma^2) on factors scaled to [0, 1]; the literature takes
+    0.04, 0.1, 0.2 and 0.4."""
+
+
+class DatasetRecipe(Section):
+    """Which images, how many, how large."""
+
+    source: str = "faces"
+    """``faces``, ``dsprites_like`` or ``shapes3d_like`` (synthetic worlds), ``celeba:PATH`` (the
+    official files), a folder of images, or a file or folder of parquet."""
+    style: str = "default"
+    """Drawing style of the world ``faces``; ``default`` is the world's own."""
+    correlation: CorrelationRecipe = CorrelationRecipe()
+    """For ``dsprites_like`` and ``shapes3d_like``."""
+    num_images: PositiveInt = 8_000
+    """How many images the world draws, or at most how many a source gives."""
+    image_size: Literal[64] = 64
+    """Side of the square images, in pixels; 64 is what the convolutional pair is built for."""
+    min_side: PositiveInt = 32
+    """Images with a shorter side are quarantined."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the images that no training stage sees; CelebA keeps its official split."""
+    seed: int = 0
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the source brings attribute names of its own."""
+        return self.source in WORLDS or self.source.startswith(CELEBA)
+
+    @model_validator(mode="after")
+    def _correlation_for_grids(self) -> "DatasetRecipe":
+        if self.correlation.pairs and self.source not in GRID_WORLDS:
+            raise ValueError(
+                f"recipe.dataset.correlation.pairs: {self.source} is no grid of factors; "
+                f"correlations can be injected into {' and '.join(GRID_WORLDS)}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_correlation(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        """Leave out what injects nothing: a recipe without it keeps its fingerprint."""
+        fields = serialize(self)
+        if not self.correlation.pairs:
+            fields.pop("correlation", None)
+        return fields
+
+
+class VaeRecipe(Section):
+    """The unsupervised beta-VAE (Higgins et al. 2017)."""
+
+    latent_dim: PositiveInt = 20
+    objective: Literal["beta_vae", "vae"] = "beta_vae"
+    """``vae`` sets beta to 1."""
+    beta: NonNegativeFloat = 4.0
+    reconstruction: Literal["gaussian", "bernoulli"] = "gaussian"
+    reconstruction_weight: PositiveFloat = 10.0
+    """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
+    capacity: NonNegativeFloat = 0.0
+    """Target KL in nats, raised linearly over training (Burgess et al. 2018); 0 turns it off."""
+    steps: PositiveInt = 2_000
+    batch_size: PositiveInt = 32
+    """Global batch: each worker takes its slice, so results do not depend on their number."""
+    learning_rate: PositiveFloat = 2e-3
+    precision: Literal["fp32", "bf16"] = "bf16"
+    seed: int = 0
+
+
+class MLLMRecipe(Section):
+    """Who answers the questions."""
+
+    model: str = "embedded"
+    """``embedded`` (the tiny LLaVA in this package), a transformers directory, or the name that
+    ``endpoint`` serves."""
+    endpoint: str = ""
+    """Base URL of an OpenAI-compatible server (``http://host:port/v1``); empty runs ``model`` on
+    Ray Serve."""
+
+
+class ScoresRecipe(Section):
+    """Which images are scored."""
+
+    num_images: PositiveInt = 1_500
+    """Images shown to the MLLM, drawn from the training split (GEM, section 4.1)."""
+    seed: int = 0
+
+
+class MatchingRecipe(Section):
+    """How latents get their names."""
+
+    threshold: Fraction = 0.6
+    """Least ``|2 AUROC - 1|`` between a latent and an attribute for the latent to carry its
+    name."""
+    traversal_range: PositiveFloat = 2.5
+    """Traversals run from minus to plus this many standard deviations of the aggregate
+    posterior."""
+    num_frames: Annotated[int, Field(ge=3, le=15)] = 5
+
+
+class GraphRecipe(Section):
+    """How scores become edges."""
+
+    measure: Literal["conditional_difference", "somers_d", "spearman"] = "conditional_difference"
+    signed: bool = True
+    """``false`` keeps the magnitude only, as the paper's adjacency in [0, 1] does."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Nominal coverage of the bootstrap intervals; an edge whose interval holds 0 is not drawn."""
+    num_bootstrap: PositiveInt = 500
+    seed: int = 0
+
+
+class DisGraphRecipe(Section):
+    """Joint training of encoder, graph and relation-aware decoder."""
+
+    steps: PositiveInt = 3_000
+    batch_size: PositiveInt = 32
+    scored_per_batch: Annotated[int, Field(ge=0)] = 12
+    """Share of the batch drawn from the scored images, for the alignment term."""
+    learning_rate: PositiveFloat = 1.5e-3
+    precision: Literal["fp32", "bf16"] = "bf16"
+    num_layers: PositiveInt = 1
+    """Directed GCN layers on top of the residual ``adjacency.T @ z``."""
+    reconstruction_weight: NonNegativeFloat = 10.0
+    beta: NonNegativeFloat = 4.0
+    alignment_weight: NonNegativeFloat = 100.0
+    """Weight of the score-guided alignment; 0 is the purely unsupervised variant."""
+    independence_weight: NonNegativeFloat = 20.0
+    """Weight of the squared covariances between free latents and aligned attributes: what a free
+    latent tells of an attribute, the decoder will read there."""
+    intervention_weight: NonNegativeFloat = 100.0
+    """Weight of the demand that an image drawn with an attribute set is read as having it. Without
+    this and the one before, moving a latent showed its attribute for 6 of 12; with both, 12."""
+    contrastive_weight: NonNegativeFloat = 0.1
+    """Weight of the label-free graph refinement (two views, NT-Xent over nodes; SUBLIME)."""
+    prior_weight: NonNegativeFloat = 100.0
+    """Pull of each edge towards its measured weight, in proportion to the edge's confidence."""
+    anchor_momentum: Fraction = 0.99
+    """tau of the anchor's moving average: anchor = tau anchor + (1 - tau) learned."""
+    adversarial_weight: NonNegativeFloat = 0.0
+    """Weight of the joint discriminator D(x, z) (GEM, section 3.3); 0.8 in the paper."""
+    seed: int = 0
+
+
+class EvaluationRecipe(Section):
+    """What is measured at the end."""
+
+    edge_threshold: Fraction = 0.2
+    """A true edge is a population weight of at least this magnitude."""
+    asymmetry_threshold: Fraction = 0.1
+    """Direction accuracy counts pairs whose true weights differ at least this much in magnitude."""
+    auroc_threshold: Fraction = 0.9
+    """Held-out AUROC from which an attribute counts as matched to a latent of its own."""
+    seed: int = 0
+
+
+class Recipe(Section):
+    """The settings that bear on results."""
+
+    dataset: DatasetRecipe = DatasetRecipe()
+    attributes: tuple[str, ...] = ()
+    """Names to ask the MLLM about; empty takes the world's own attributes."""
+    vae: VaeRecipe = VaeRecipe()
+    mllm: MLLMRecipe = MLLMRecipe()
+    scores: ScoresRecipe = ScoresRecipe()
+    matching: MatchingRecipe = MatchingRecipe()
+    graph: GraphRecipe = GraphRecipe()
+    disgraph: DisGraphRecipe = DisGraphRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @model_validator(mode="after")
+    def _attributes_for_folders(self) -> "Recipe":
+        if not self.dataset.has_names and not self.attributes:
+            raise ValueError(
+                "recipe.attributes is empty: a folder of images has no attribute names of its own; "
+                'list the ones to ask about, for example recipe.attributes=["smiling","hat"]'
+            )
+        return self
+
+
+# --- scale: where and how wide -------------------------------------------------------------------
+
+
+class TrainScale(Section):
+    """Ray Train workers of one training stage."""
+
+    num_workers: PositiveInt = 1
+    threads_per_worker: PositiveInt = 1
+    """CPU threads of each worker; more threads than free cores cost a factor of ten."""
+    use_gpu: bool = False
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    checkpoint_every_steps: PositiveInt = 500
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    resources_per_worker: dict[str, float] = {}
+    """Custom resources that pin workers to a pool, for example ``{trainer_slot = 1}``."""
+
+
+class MLLMScale(Section):
+    """Ray Serve replicas of the MLLM."""
+
+    num_replicas: PositiveInt = 1
+    threads_per_replica: PositiveInt = 1
+    gpus_per_replica: NonNegativeFloat = 0.0
+    batch_size: PositiveInt = 16
+    """Images per forward pass of a replica."""
+    resources_per_replica: dict[str, float] = {}
+
+
+class StreamScale(Section):
+    """The client side of the question stream."""
+
+    max_in_flight: PositiveInt = 32
+    """Images being asked about at once."""
+    attempts: PositiveInt = 4
+    timeout_seconds: PositiveFloat = 60.0
+
+
+class ClusterScale(Section):
+    """The Ray cluster itself."""
+
+    address: str = ""
+    """Empty: join the cluster of this job, or start a private one on this machine."""
+    num_cpus: Annotated[int, Field(ge=0)] = 0
+    """Logical CPUs of a private cluster; 0 counts the machine's, at least 4."""
+
+
+class Scale(Section):
+    """The settings that say where and how wide; never fingerprinted."""
+
+    cluster: ClusterScale = ClusterScale()
+    vae: TrainScale = TrainScale()
+    disgraph: TrainScale = TrainScale()
+    mllm: MLLMScale = MLLMScale()
+    stream: StreamScale = StreamScale()
+
+
+class Tracking(Section):
+    """Where scalars go besides ``metrics.jsonl``, which is always written."""
+
+    tensorboard: bool = False
+    """Write TensorBoard event files beside the attempt's log."""
+
+
+class RunConfig(Section):
+    """A whole run: what to compute, where, under which name."""
+
+    name: Name = "demo"
+    storage: str = "runs"
+    """Folder (or URI) that holds runs."""
+    inputs: dict[str, str] = {}
+    """Borrow finished artifacts from another run: ``{vae = "other-run"}``."""
+    recipe: Recipe = Recipe()
+    scale: Scale = Scale()
+    tracking: Tracking = Tracking()

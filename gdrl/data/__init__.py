@@ -1,0 +1,1 @@
+"""Opens, checks and draws images; the other rooms see parquet shards only."""

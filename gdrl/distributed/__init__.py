@@ -1,0 +1,1 @@
+"""The one room with Ray: plain functions on Ray Train, Ray Data and Ray Serve."""

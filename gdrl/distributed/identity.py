@@ -1,0 +1,13 @@
+"""Who answers: what a replica says of itself, and what a client checks before it asks."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers."""
+
+    asked_for: str
+    """``recipe.mllm.model`` of whoever deployed it."""
+    model: str
+    revision: str

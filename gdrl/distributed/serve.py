@@ -1,0 +1,263 @@
+"""The MLLM of a recipe, behind one face: a Serve deployment, found or started, or an endpoint."""
+
+import functools
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from gdrl.config import MLLMRecipe, MLLMScale
+from gdrl.distributed.identity import Identity
+from gdrl.distributed.reference import resolve
+from gdrl.distributed.session import connect, quieten, require
+from gdrl.errors import EndpointError
+from gdrl.mllm.engine import Answer, Query
+
+SHARED_APP = "mllm"
+"""Name under which ``cluster/serve_mllm.yaml`` keeps a deployment that outlives jobs."""
+
+OPEN_ENGINE = "gdrl.mllm.open:open_engine"
+
+MAX_QUEUED_REQUESTS = 1024
+"""Of one client. Serve refuses bursts above it even while replicas are idle, so it stays far above
+any client's own limit (``scale.stream.max_in_flight``) and sheds what no client should send."""
+
+START_SECONDS = 900.0
+"""How long a deployment may take: a node to boot, an image to pull, weights to load."""
+
+ANSWER_SECONDS = 600.0
+"""How long the few queries of :meth:`Serving.answer` may take."""
+
+
+class DeploymentSettings(BaseModel):
+    """The ``args`` of an application in ``cluster/serve_mllm.yaml``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mllm: MLLMRecipe = MLLMRecipe()
+    scale: MLLMScale = MLLMScale()
+    open_engine: str = OPEN_ENGINE
+
+
+def build(args: DeploymentSettings) -> Any:
+    """The Serve application of these settings; ``serve deploy`` calls it too."""
+    from gdrl.distributed.replica import MLLM
+
+    scale = args.scale
+    return MLLM.options(
+        num_replicas=scale.num_replicas,
+        # One batch in the engine and one being gathered.
+        max_ongoing_requests=2 * scale.batch_size,
+        max_queued_requests=MAX_QUEUED_REQUESTS,
+        max_constructor_retry_count=2,
+        graceful_shutdown_wait_loop_s=0.2,
+        ray_actor_options={
+            "num_cpus": scale.threads_per_replica,
+            "num_gpus": scale.gpus_per_replica,
+            "resources": scale.resources_per_replica,
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(scale.threads_per_replica)}},
+        },
+    ).bind(args.mllm, scale.batch_size, scale.threads_per_replica, args.open_engine)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An MLLM that answers now, inside the :func:`serving` block that gave it. Small; pickles."""
+
+    recipe: MLLMRecipe
+    model: str
+    revision: str
+    app: str = ""
+    """The Serve application; empty for an HTTP endpoint."""
+    open_engine: str = OPEN_ENGINE
+    chunk_size: int = 16
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer a few hundred queries at most, in order; streams go through ``score_stream``.
+
+        Raises:
+            EndpointError: the MLLM does not answer.
+        """
+        if not self.app:
+            answers: list[Answer] = client_engine(self.recipe, self.open_engine).answer(queries)
+            return answers
+        return _ask(handle_of(self.app), queries, self.chunk_size)
+
+
+def handle_of(app: str) -> Any:
+    """A handle of the application's deployment; works in any process of the cluster."""
+    from ray import serve
+
+    return serve.get_deployment_handle("MLLM", app_name=app)
+
+
+@functools.lru_cache(maxsize=1)
+def client_engine(recipe: MLLMRecipe, open_engine: str) -> Any:
+    """The engine of an HTTP endpoint, opened once in each process that asks it."""
+    return resolve(open_engine)(recipe)
+
+
+def _ask(handle: Any, queries: Sequence[Query], size: int) -> list[Answer]:
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    chunks = [queries[start : start + size] for start in range(0, len(queries), size)]
+    responses = [handle.answer.remote(chunk) for chunk in chunks]
+    try:
+        answers = [response.result(timeout_s=ANSWER_SECONDS) for response in responses]
+    except (RayError, RayServeException, TimeoutError) as error:
+        raise EndpointError(
+            f"the MLLM deployment does not answer ({error}); run the same command again, "
+            "finished stages are kept"
+        ) from error
+    return [answer for chunk in answers for answer in chunk]
+
+
+# --- who is running, and for how many ------------------------------------------------------------
+
+
+@dataclass
+class _Lease:
+    serving: Serving
+    started: bool
+    users: int = 0
+
+
+_leases: dict[str, _Lease] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def serving(
+    recipe: MLLMRecipe, scale: MLLMScale, *, open_engine: str = OPEN_ENGINE
+) -> Iterator[Serving]:
+    """The recipe's MLLM: what serves it already, or a deployment that ends with its last user.
+
+    Stages that run at the same time share one deployment. A running application named ``mllm``
+    (``cluster/serve_mllm.yaml``) is used and left running. With ``recipe.endpoint`` nothing is
+    deployed.
+
+    Raises:
+        EndpointError: the model does not load, or what runs serves another model.
+        ConfigError: the replicas can never fit on this machine.
+    """
+    key = f"{recipe.model_dump_json()} {open_engine}"
+    with _lock:  # held while starting: a second stage waits for the first one's deployment
+        lease = _leases.get(key)
+        if lease is None:
+            lease = _leases[key] = _open(recipe, scale, open_engine)
+        lease.users += 1
+    try:
+        yield lease.serving
+    finally:
+        with _lock:
+            lease.users -= 1
+            if lease.users == 0:
+                del _leases[key]
+                if lease.started:
+                    _stop(lease.serving.app)
+
+
+def _open(recipe: MLLMRecipe, scale: MLLMScale, open_engine: str) -> _Lease:
+    if recipe.endpoint:
+        engine = client_engine(recipe, open_engine)
+        return _Lease(Serving(recipe, engine.model, engine.revision, "", open_engine), False)
+    connect()
+    app = SHARED_APP if _runs(SHARED_APP) else ""
+    started = not app
+    if started:
+        app = _start(DeploymentSettings(mllm=recipe, scale=scale, open_engine=open_engine))
+    identity = _checked_identity(app, recipe)
+    return _Lease(
+        Serving(recipe, identity.model, identity.revision, app, open_engine, scale.batch_size),
+        started,
+    )
+
+
+def _runs(app: str) -> bool:
+    from ray import serve
+
+    return app in serve.status().applications
+
+
+def _start(settings: DeploymentSettings) -> str:
+    import ray
+    from ray import serve
+
+    scale = settings.scale
+    require(
+        {
+            "CPU": float(scale.num_replicas * scale.threads_per_replica),
+            "GPU": scale.num_replicas * scale.gpus_per_replica,
+        }
+        | {key: scale.num_replicas * value for key, value in scale.resources_per_replica.items()},
+        f"the MLLM ({scale.num_replicas} replicas)",
+        "lower num_replicas, threads_per_replica, gpus_per_replica or resources_per_replica in "
+        "scale.mllm, or raise scale.cluster.num_cpus",
+    )
+    # The job's id in the name: what one job starts and stops, no other job finds and relies on.
+    settings_digest = zlib.crc32(settings.model_dump_json().encode())
+    app = f"{SHARED_APP}-{ray.get_runtime_context().get_job_id()}-{settings_digest:08x}"
+    quieten("ray.serve")
+    serve.start(proxy_location="Disabled")  # handles only: no port is opened
+    target = serve.RunTarget(target=build(settings), name=app, route_prefix=None)
+    serve.run_many([target], wait_for_applications_running=False)
+    try:
+        _wait_until_running(app)
+    except EndpointError:
+        _stop(app)
+        raise
+    return app
+
+
+def _wait_until_running(app: str) -> None:
+    from ray import serve
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        status = serve.status().applications[app]
+        if status.status == "RUNNING":
+            return
+        if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise EndpointError(
+                f"the MLLM cannot be started: {_reason(status)}. Check recipe.mllm.model"
+            )
+        time.sleep(0.1)
+    raise EndpointError(
+        f"the MLLM did not start within {START_SECONDS:g} s: {_reason(status)}. "
+        "Check scale.mllm against what the cluster has"
+    )
+
+
+def _reason(status: Any) -> str:
+    messages = [status.message, *(each.message for each in status.deployments.values())]
+    return " ".join(message.strip() for message in messages if message.strip())
+
+
+def _checked_identity(app: str, recipe: MLLMRecipe) -> Identity:
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        identity: Identity = handle_of(app).identity.remote().result(timeout_s=START_SECONDS)
+    except (RayError, RayServeException, TimeoutError) as error:
+        raise EndpointError(f"the Serve application {app!r} does not answer: {error}") from error
+    if identity.asked_for != recipe.model:
+        raise EndpointError(
+            f"the running Serve application {app!r} serves {identity.asked_for!r}, the recipe asks "
+            f"for {recipe.model!r}; set recipe.mllm.model, or deploy cluster/serve_mllm.yaml with "
+            "that model"
+        )
+    return identity
+
+
+def _stop(app: str) -> None:
+    """End the application. The controller stays: idle it is cheap, and the next start is sooner."""
+    from ray import serve
+
+    serve.delete(app)

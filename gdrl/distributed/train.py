@@ -1,0 +1,196 @@
+"""Run a training function on Ray Train workers, to the end, whatever dies on the way.
+
+The run's name carries a digest of everything that decides its weights. The same command after a
+crash, a kill or a lost node therefore finds the last checkpoint; a changed recipe never does.
+"""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from gdrl.config import TrainScale
+from gdrl.distributed.relay import start_relay
+from gdrl.distributed.session import connect, require
+from gdrl.distributed.worker import PUBLISHED, Task, work
+from gdrl.errors import TrainingFailed
+from gdrl.tracking import Progress
+
+START_ATTEMPTS = 10
+"""Of 60 s each: how long workers may wait for a cluster to grow before the run gives up."""
+
+POLL_SECONDS = 0.5
+
+
+def fit(
+    train_fn: str,
+    *,
+    name: str,
+    recipe: BaseModel,
+    inputs: Mapping[str, Path],
+    scale: TrainScale,
+    storage: str | Path,
+    out: Path,
+) -> dict[str, float]:
+    """Train to the end and copy what the last checkpoint publishes to ``out``.
+
+    Args:
+        train_fn: ``module:function`` of a ``train(job: TrainingJob) -> None``.
+        name: the stage, as shown while it runs.
+        recipe: what decides the weights, together with ``train_fn`` and the inputs' contents.
+        inputs: folders that every worker can read.
+        scale: workers, threads, retries.
+        storage: folder or URI for checkpoints; the same one resumes.
+        out: folder that receives the files of the last checkpoint's ``published/``.
+
+    Returns:
+        The metrics reported with the last checkpoint.
+
+    Raises:
+        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started.
+        ConfigError: the workers can never fit on this machine.
+    """
+    connect()
+    require(
+        {key: scale.num_workers * amount for key, amount in _resources(scale).items()},
+        f"{name} ({scale.num_workers} workers)",
+        "lower num_workers, threads_per_worker or resources_per_worker in this stage's scale "
+        "section, or raise scale.cluster.num_cpus",
+    )
+    digest = digest_of(train_fn, recipe, inputs)
+    task = Task(
+        train_fn=train_fn,
+        recipe=recipe,
+        scale=scale,
+        inputs={key: Path(inputs[key]).resolve() for key in inputs},
+        digest=digest,
+        relay=start_relay(),
+    )
+    with Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress:
+        trainer = _trainer(task, f"{name}-{digest[:12]}", _storage_path(storage))
+        result = _run(trainer, task, name, progress)
+    return _publish(result, name, out)
+
+
+def digest_of(train_fn: str, recipe: BaseModel, inputs: Mapping[str, Path]) -> str:
+    """SHA-256 over all that decides the weights: the function, its recipe, its inputs' contents."""
+    decisive = {
+        "train_fn": train_fn,
+        "recipe": recipe.model_dump(mode="json"),
+        "inputs": {key: _content(Path(inputs[key])) for key in sorted(inputs)},
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _content(folder: Path) -> str:
+    """A folder's manifest names every file with its hash; without one, names and sizes must do."""
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        return hashlib.sha256(manifest.read_bytes()).hexdigest()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return json.dumps([(str(path.relative_to(folder)), path.stat().st_size) for path in files])
+
+
+def _storage_path(storage: str | Path) -> str:
+    return str(storage) if "://" in str(storage) else str(Path(storage).resolve())
+
+
+def _resources(scale: TrainScale) -> dict[str, float]:
+    devices: dict[str, float] = {"GPU": 1.0} if scale.use_gpu else {}
+    return {"CPU": float(scale.threads_per_worker)} | devices | scale.resources_per_worker
+
+
+def _trainer(task: Task, run: str, storage_path: str) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    scale = task.scale
+    environment = {"OMP_NUM_THREADS": str(scale.threads_per_worker)}
+    if not scale.use_gpu:
+        environment["DS_ACCELERATOR"] = "cpu"
+    return TorchTrainer(
+        work,
+        train_loop_config={"task": task},
+        torch_config=TorchConfig(backend="nccl" if scale.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=scale.num_workers,
+            use_gpu=scale.use_gpu,
+            resources_per_worker=_resources(scale),
+        ),
+        run_config=RunConfig(  # type: ignore[call-arg]  # Ray's annotations are those of Train V1
+            name=run,
+            storage_path=storage_path,
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(  # type: ignore[call-arg]
+                max_failures=scale.max_failures, controller_failure_limit=START_ATTEMPTS
+            ),
+            worker_runtime_env={"env_vars": environment},
+        ),
+    )
+
+
+def _run(trainer: Any, task: Task, name: str, progress: Progress) -> Any:
+    """Fit in a thread of its own and show progress meanwhile.
+
+    In the main thread Ray Train would replace the SIGINT handler for good, and Ctrl-C in any later
+    stage would exit 0.
+    """
+    import ray
+    from ray.train import ControllerError, WorkerGroupError
+
+    future: Future[Any] = Future()
+
+    def fit_and_tell() -> None:
+        try:
+            future.set_result(trainer.fit())
+        except BaseException as error:  # noqa: BLE001 (raised again by future.result() below)
+            future.set_exception(error)
+
+    threading.Thread(target=fit_and_tell, name=f"fit-{name}", daemon=True).start()
+    while not wait([future], timeout=POLL_SECONDS).done:
+        _show(ray.get(task.relay.latest.remote()), progress)
+    _show(ray.get(task.relay.latest.remote()), progress)
+    try:
+        return future.result()
+    except WorkerGroupError as error:
+        raise TrainingFailed(
+            f"{name} failed {task.scale.max_failures + 1} times, the last time with: "
+            f"{_messages(error.worker_failures)}. Its last checkpoint is kept: "
+            "the same command resumes from it"
+        ) from error
+    except ControllerError as error:
+        raise TrainingFailed(
+            f"{name} could not run: {error.controller_failure}. Check num_workers, "
+            "threads_per_worker, use_gpu and resources_per_worker in its scale section against "
+            "what the cluster has"
+        ) from error
+
+
+def _show(latest: tuple[int, dict[str, float]] | None, progress: Progress) -> None:
+    if latest is not None:
+        step, metrics = latest
+        progress.update(step, metrics=metrics)
+
+
+def _messages(failures: Mapping[int, Exception]) -> str:
+    """Each worker's own last line, once: a traceback ends in what a person needs."""
+    lines = [str(failure).strip().splitlines()[-1] for _, failure in sorted(failures.items())]
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _publish(result: Any, name: str, out: Path) -> dict[str, float]:
+    if result.checkpoint is None or result.metrics is None:
+        raise TrainingFailed(f"{name} ended, but its training function reported no checkpoint")
+    with result.checkpoint.as_directory() as folder:
+        published = Path(folder) / PUBLISHED
+        if not published.is_dir():
+            raise TrainingFailed(f"the last checkpoint of {name} holds no {PUBLISHED}/ folder")
+        shutil.copytree(published, out, dirs_exist_ok=True)
+    metrics: dict[str, Any] = result.metrics
+    return {key: value for key, value in metrics.items() if key != "step"}

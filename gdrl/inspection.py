@@ -1,0 +1,102 @@
+"""What ``gdrl plan``, ``status``, ``show`` and ``diff`` say, as text."""
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+
+from gdrl.artifacts import Manifest, Run, Store
+from gdrl.errors import ArtifactMissing
+from gdrl.pipeline import STAGES, Decision, diff
+
+
+def find_run(store: Store, name: str) -> Run:
+    """A run that exists.
+
+    Raises:
+        ArtifactMissing: naming the nearest run.
+    """
+    known = store.names("")
+    if name in known:
+        return Run(store, name)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "--storage names another folder"
+    raise ArtifactMissing(f"no run {name!r} under {store.location('')}; {hint}")
+
+
+def describe_plan(decisions: Sequence[Decision]) -> str:
+    """One line a stage, and below it what has changed."""
+    lines = []
+    for decision in decisions:
+        stage = decision.stage
+        line = f"{decision.action:<8} {stage.name:<14} {decision.run}/{stage.artifact}"
+        lines += [line, *(f"{'':<24}{change}" for change in decision.changes)]
+    return "\n".join(lines)
+
+
+def describe_run(run: Run) -> str:
+    """One line an artifact: finished or not, when, how long, how large."""
+    rows = []
+    for stage in STAGES:
+        manifest = run.manifest(stage.artifact)
+        if manifest is None:
+            rows.append((stage.artifact, "missing", "", "", ""))
+        else:
+            rows.append((stage.artifact, "finished", *_when_and_how_large(manifest)))
+    return _columns(rows)
+
+
+def describe_artifact(manifest: Manifest, location: str) -> str:
+    """Everything that a manifest says, for a person."""
+    made = f"{manifest.stage}, attempt {manifest.attempt}"
+    head = [("artifact", location), ("made by", made), ("created", manifest.created)]
+    head += [("seconds", f"{manifest.seconds:.1f}"), ("fingerprint", manifest.fingerprint)]
+    head += [("git commit", manifest.git_commit or "none")]
+    sections = {
+        "metrics": [(name, _number(value)) for name, value in manifest.metrics.items()],
+        "recipe": [(name, json.dumps(value)) for name, value in manifest.recipe.items()],
+        "inputs": list(manifest.inputs.items()),
+        "versions": list(manifest.versions.items()),
+        "files": [(entry.path, _size(entry.size)) for entry in manifest.files],
+    }
+    blocks = [_columns(head)]
+    for title, rows in sections.items():
+        if rows:
+            blocks.append(f"{title}\n{_columns(rows, indent='  ')}")
+    return "\n\n".join(blocks)
+
+
+def describe_difference(old: Run, new: Run) -> str:
+    """By artifact: recipe fields and metrics that differ; inputs only follow from these."""
+    lines = []
+    for stage in STAGES:
+        before, after = old.manifest(stage.artifact), new.manifest(stage.artifact)
+        if before is None or after is None:
+            if before is not after:
+                lines.append(f"{stage.artifact}  only in {(old if before else new).name}")
+            continue
+        changes = diff(before.recipe, after.recipe) + diff(before.metrics, after.metrics, "metrics")
+        lines += [f"{stage.artifact}  {change}" for change in changes]
+    return "\n".join(lines) or "no difference"
+
+
+def _when_and_how_large(manifest: Manifest) -> tuple[str, str, str]:
+    size = sum(entry.size for entry in manifest.files)
+    return manifest.created, f"{manifest.seconds:.1f} s", _size(size)
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 100_000 else f"{num_bytes:,} B"
+
+
+def _columns(rows: Iterable[tuple[str, ...]], indent: str = "") -> str:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

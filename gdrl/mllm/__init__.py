@@ -1,0 +1,1 @@
+"""Asks about images and understands the answers, whichever model gives them."""

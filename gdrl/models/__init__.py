@@ -1,0 +1,1 @@
+"""``nn.Module``s and functions of tensors: encoder, decoder, beta-VAE, DisGraph, discriminator."""

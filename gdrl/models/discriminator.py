@@ -1,0 +1,35 @@
+"""The joint discriminator D(x, z): encoder pairs against decoder pairs (GEM, section 3.3)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gdrl.models.encoder import CHANNELS, HIDDEN_DIM, convolutions
+
+
+class Discriminator(nn.Module):
+    """Image and code to one logit, whose optimum is ``log q(x, z) / p(x, z)``.
+
+    q pairs an image with its posterior sample, p a prior sample with its decoding. The paper
+    prints the ratio inverted; the loss it minimises, and DEAR's code from which it comes, lead to
+    this one.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.images = nn.Sequential(
+            *convolutions(), nn.Flatten(), nn.Linear(CHANNELS[-1] * 4 * 4, HIDDEN_DIM), nn.ReLU()
+        )
+        self.codes = nn.Sequential(nn.Linear(latent_dim, HIDDEN_DIM), nn.ReLU())
+        self.joint = nn.Sequential(
+            nn.Linear(2 * HIDDEN_DIM, HIDDEN_DIM), nn.ReLU(), nn.Linear(HIDDEN_DIM, 1)
+        )
+
+    def forward(
+        self,
+        images: Float[Tensor, "batch 3 64 64"],
+        codes: Float[Tensor, "batch latent"],
+    ) -> Float[Tensor, " batch"]:
+        """Logits."""
+        joint: Tensor = self.joint(torch.cat([self.images(images), self.codes(codes)], dim=1))
+        return joint.squeeze(1).float()

@@ -1,0 +1,66 @@
+"""A beta-VAE whose decoder sits behind DisGraph, and what setting one latent does to others."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.disgraph import DisGraph
+
+
+class GraphVae(BetaVae):
+    """Encoder, DisGraph and relation-aware decoder: ``logits(z) = decoder(disgraph(z))``.
+
+    ``gap[i]`` is how far latent i moves from images without its attribute to images with it. Edges
+    are differences of probabilities and latents have no unit, so the gaps turn one into the other.
+    """
+
+    kind = "graph_vae"
+    gap: Tensor
+
+    def __init__(self, latent_dim: int, num_layers: int) -> None:
+        super().__init__(latent_dim)
+        self.disgraph = DisGraph(latent_dim, num_layers)
+        self.register_buffer("gap", torch.ones(latent_dim))
+
+    def logits(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 64 64"]:
+        """Image logits of the relation-aware codes."""
+        return super().logits(self.disgraph(codes))
+
+    def description(self) -> dict[str, Any]:
+        """What ``model.json`` holds: enough to rebuild the module."""
+        return {**super().description(), "num_layers": len(self.disgraph.layers)}
+
+    def set_latent(
+        self,
+        codes: Float[Tensor, "batch latent"],
+        latent: int,
+        value: float | Float[Tensor, " batch"],
+        propagate: bool = True,
+    ) -> Float[Tensor, "batch latent"]:
+        """Codes with ``latent`` set to ``value``; the graph moves the others unless told not to.
+
+        A move by a whole gap of latent i (its attribute appears) moves latent j by ``W[i, j]`` of
+        j's gap, the change of j's attribute in probability: ``z_j += W[i, j] (gap_j / gap_i)
+        delta_i``. Weights are associations, which hold what passes through third latents: one hop
+        is all.
+        """
+        delta = value - codes[:, latent]
+        moved = codes.clone()
+        if propagate:
+            response = self.disgraph.edges()[latent] * self.gap / self.gap[latent]
+            moved = moved + delta[:, None] * response
+        moved[:, latent] = value
+        return moved
+
+    def intervene(
+        self,
+        codes: Float[Tensor, "batch latent"],
+        latent: int,
+        value: float | Float[Tensor, " batch"],
+        propagate: bool = True,
+    ) -> Float[Tensor, "batch 3 64 64"]:
+        """The images of :meth:`set_latent`, in [0, 1]."""
+        return self.decode(self.set_latent(codes, latent, value, propagate))

@@ -1,0 +1,99 @@
+"""A trained model as people and stages use it: uint8 images and float codes, no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.graph_vae import GraphVae
+from gdrl.models.storage import load_model
+
+# 256 images of the first layer's activations take 34 MB.
+BATCH = 256
+
+
+class Representation:
+    """A β-VAE or a DisGraph behind four verbs: encode, decode, traverse, intervene."""
+
+    def __init__(self, model: BetaVae) -> None:
+        self.model = model.eval()
+
+    @classmethod
+    def load(cls, folder: Path) -> Representation:
+        """Read a ``vae`` or ``disgraph`` artifact. Raises ArtifactMissing or ArtifactCorrupt."""
+        return cls(load_model(folder))
+
+    def encode(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> Float[ndarray, "n latent"]:
+        """Posterior means."""
+        return _in_batches(lambda x: self.model.posterior(x)[0], _to_tensor, pixels)
+
+    def decode(self, codes: Float[ndarray, "n latent"]) -> UInt8[ndarray, "n 64 64 3"]:
+        """Images of the codes."""
+        return _to_pixels(_in_batches(self.model.decode, _floats, codes))
+
+    def reconstruct(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> UInt8[ndarray, "n 64 64 3"]:
+        """The images as the model keeps them: decoded posterior means."""
+        return self.decode(self.encode(pixels))
+
+    def traverse(
+        self,
+        codes: Float[ndarray, "n latent"],
+        latent: int,
+        num_faces: int,
+        num_frames: int,
+        num_deviations: float,
+    ) -> UInt8[ndarray, "faces frames 64 64 3"]:
+        """Move one latent and hold the others, for the first ``num_faces`` rows of ``codes``.
+
+        Frames run from ``-num_deviations`` to ``+num_deviations`` standard deviations of ``codes``
+        around their mean: the latent's own spread over real images, not the prior's.
+        """
+        column = codes[:, latent]
+        offsets = np.linspace(-num_deviations, num_deviations, num_frames)
+        frames = np.repeat(codes[:num_faces, None], num_frames, axis=1)
+        frames[:, :, latent] = column.mean() + offsets * column.std()
+        strips = self.decode(frames.reshape(-1, codes.shape[1]))
+        return strips.reshape(len(frames), num_frames, *strips.shape[1:])
+
+    def set_latent(
+        self, codes: Float[ndarray, "n latent"], latent: int, value: float, propagate: bool
+    ) -> Float[ndarray, "n latent"]:
+        """Codes with one latent set; ``propagate`` lets the graph move the others.
+
+        Raises TypeError for a model without a graph.
+        """
+        if not isinstance(self.model, GraphVae):
+            raise TypeError(f"a {self.model.kind} has no graph to intervene through")
+        with torch.no_grad():
+            moved = self.model.set_latent(_floats(codes), latent, float(value), propagate)
+        return moved.numpy()
+
+
+def _in_batches(
+    function: Callable[[Tensor], Tensor], load: Callable[[ndarray], Tensor], rows: ndarray
+) -> ndarray:
+    with torch.no_grad():
+        parts = [
+            function(load(rows[start : start + BATCH])).numpy()
+            for start in range(0, len(rows), BATCH)
+        ]
+    return np.concatenate(parts)
+
+
+def _to_tensor(pixels: UInt8[ndarray, "n 64 64 3"]) -> Float[Tensor, "n 3 64 64"]:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def _floats(codes: Float[ndarray, "n latent"]) -> Float[Tensor, "n latent"]:
+    return torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32))
+
+
+def _to_pixels(images: Float[ndarray, "n 3 64 64"]) -> UInt8[ndarray, "n 64 64 3"]:
+    return np.ascontiguousarray((images.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))

@@ -1,0 +1,233 @@
+"""The stages as data, and what a plan says of each: done, to do, or drifted.
+
+A plan reads manifests and nothing else; it needs no torch, no Ray and none of the stages' modules.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from gdrl.artifacts import Run, Store, fingerprint
+from gdrl.config import RunConfig
+from gdrl.errors import ArtifactDrift, ArtifactMissing, ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline; it makes exactly one artifact."""
+
+    name: str
+    artifact: str
+    needs: tuple[str, ...] = ()
+    """Artifacts that must be finished first, and that the stage may open."""
+    reads: tuple[str, ...] = ()
+    """Dotted recipe sections that bear on the artifact."""
+    package: str = "gdrl.stages"
+
+    @property
+    def module(self) -> str:
+        """Where its ``run(config, inputs, out) -> metrics`` is."""
+        return f"{self.package}.{self.name}"
+
+
+STAGES = (
+    Stage("prepare_data", "dataset", (), ("recipe.dataset",)),
+    Stage("train_vae", "vae", ("dataset",), ("recipe.vae",)),
+    Stage(
+        "score_images",
+        "scores",
+        ("dataset",),
+        ("recipe.attributes", "recipe.mllm", "recipe.scores"),
+    ),
+    Stage(
+        "match_latents",
+        "names",
+        ("dataset", "vae", "scores"),
+        ("recipe.matching", "recipe.mllm"),
+    ),
+    Stage("build_graph", "graph", ("scores",), ("recipe.graph",)),
+    Stage(
+        "train_graph",
+        "disgraph",
+        ("dataset", "vae", "scores", "names", "graph"),
+        ("recipe.disgraph",),
+    ),
+    Stage(
+        "evaluate",
+        "evaluation",
+        ("dataset", "vae", "scores", "names", "graph", "disgraph"),
+        ("recipe.evaluation", "recipe.matching", "recipe.mllm"),
+    ),
+    Stage(
+        "report",
+        "report",
+        ("dataset", "vae", "scores", "names", "graph", "disgraph", "evaluation"),
+    ),
+)
+"""Every stage after the ones that it needs."""
+
+Action = Literal["skip", "run", "drift", "blocked"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs between a finished artifact and what is asked for now."""
+
+    field: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_short(self.old)} -> {_short(self.new)}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a plan says of one stage."""
+
+    stage: Stage
+    action: Action
+    """``skip``: finished. ``run``: to be made. ``drift``: finished, with other settings or inputs.
+    ``blocked``: not made, and what it needs has drifted."""
+    run: str
+    """The run whose artifact is meant: another one's where it is borrowed."""
+    fingerprint: str
+    recipe: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    changes: tuple[Change, ...] = ()
+
+
+def plan(config: RunConfig, store: Store, stages: Sequence[Stage] = STAGES) -> list[Decision]:
+    """Decide for every stage, in the stages' order.
+
+    Raises:
+        ConfigError: ``inputs`` names no artifact of the pipeline.
+        ArtifactMissing: a borrowed artifact is not finished.
+    """
+    known = [stage.artifact for stage in stages]
+    for artifact in config.inputs:
+        if artifact not in known:
+            meant = difflib.get_close_matches(artifact, known, n=1) or known
+            raise ConfigError(f"inputs.{artifact}: no such artifact; there is {', '.join(meant)}")
+    decisions: dict[str, Decision] = {}
+    for stage in stages:
+        decisions[stage.artifact] = _decide(stage, decisions, config, store)
+    return list(decisions.values())
+
+
+def refuse_drift(decisions: Sequence[Decision]) -> None:
+    """Raise ArtifactDrift with each changed field and the remedies, where anything has drifted."""
+    drifted = [decision for decision in decisions if decision.action == "drift"]
+    if not drifted:
+        return
+    roots = [decision for decision in drifted if _is_root(decision)] or drifted
+    lines = [f"run {roots[0].run!r} holds artifacts that were made otherwise:"]
+    lines += [f"  {d.stage.artifact}  {change}" for d in roots for change in d.changes]
+    followers = [decision.stage.artifact for decision in drifted if decision not in roots]
+    if followers:
+        lines.append(f"  and what was made from that: {', '.join(followers)}")
+    lines.append(
+        "keep them and choose another name (name=…), or say --overwrite to delete them and make "
+        "them again, with all that depends on them"
+    )
+    raise ArtifactDrift("\n".join(lines))
+
+
+def select(
+    artifact: str, decisions: Sequence[Decision], stages: Sequence[Stage] = STAGES
+) -> list[Decision]:
+    """The decision on one artifact after those on what it needs, which must be finished.
+
+    Raises:
+        ArtifactMissing: naming the jobs to run first.
+    """
+    by_artifact = {decision.stage.artifact: decision for decision in decisions}
+    needed: set[str] = {artifact}
+    for stage in reversed(stages):
+        if stage.artifact in needed:
+            needed.update(stage.needs)
+    chosen = [by_artifact[stage.artifact] for stage in stages if stage.artifact in needed]
+    missing = [d.stage.name for d in chosen[:-1] if d.action == "run"]
+    if missing and chosen[-1].action != "skip":
+        jobs = ", ".join(f"jobs/{name}.py" for name in missing)
+        raise ArtifactMissing(
+            f"{artifact} needs what run {chosen[-1].run!r} has not finished: run {jobs} first, or "
+            "jobs/pipeline.py, which runs all that is missing"
+        )
+    return chosen
+
+
+def dependents(artifact: str, stages: Sequence[Stage]) -> set[str]:
+    """An artifact and all that is made from it, by however many steps."""
+    found = {artifact}
+    for stage in stages:
+        if found.intersection(stage.needs):
+            found.add(stage.artifact)
+    return found
+
+
+def diff(old: Any, new: Any, prefix: str = "") -> list[Change]:
+    """The leaves that differ between two JSON-like values, in order, by dotted field."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        changes = []
+        for key in dict.fromkeys([*old, *new]):
+            field = f"{prefix}.{key}" if prefix else str(key)
+            changes += diff(old.get(key), new.get(key), field)
+        return changes
+    return [] if old == new else [Change(prefix, old, new)]
+
+
+def _decide(
+    stage: Stage, earlier: Mapping[str, Decision], config: RunConfig, store: Store
+) -> Decision:
+    lender = config.inputs.get(stage.artifact)
+    if lender is not None:
+        lent = Run(store, lender).finished(stage.artifact)
+        return Decision(stage, "skip", lender, lent.fingerprint, lent.recipe, lent.inputs)
+    recipe = {section: _section(config, section) for section in stage.reads}
+    inputs = {name: earlier[name].fingerprint for name in stage.needs}
+    wanted = fingerprint(stage.name, recipe, inputs)
+    finished = Run(store, config.name).manifest(stage.artifact)
+    if finished is None:
+        needs_drifted = any(earlier[name].action in ("drift", "blocked") for name in stage.needs)
+        action: Action = "blocked" if needs_drifted else "run"
+        return Decision(stage, action, config.name, wanted, recipe, inputs)
+    if finished.fingerprint == wanted:
+        return Decision(stage, "skip", config.name, wanted, recipe, inputs)
+    changes = (*diff(finished.recipe, recipe), *diff(finished.inputs, inputs, "inputs"))
+    return Decision(stage, "drift", config.name, wanted, recipe, inputs, changes)
+
+
+def _section(config: RunConfig, section: str) -> Any:
+    """A section as JSON; the embedded MLLM's comes with the revision of its weights."""
+    value: Any = config
+    for name in section.split("."):
+        value = getattr(value, name)
+    if not isinstance(value, BaseModel):
+        return list(value)
+    content = value.model_dump(mode="json")
+    if section == "recipe.mllm" and config.recipe.mllm.model == "embedded":
+        content["revision"] = _embedded_revision()
+    return content
+
+
+@cache
+def _embedded_revision() -> str:
+    weights = files("gdrl").joinpath("mllm", "tiny_llava", "model.safetensors")
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else "absent"
+
+
+def _is_root(decision: Decision) -> bool:
+    """Whether settings of its own changed, not only what it was made from."""
+    return any(not change.field.startswith("inputs.") for change in decision.changes)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:14] + "…"

@@ -1,0 +1,21 @@
+"""``graph``: from scores to a signed, directed, weighted graph over attributes, with intervals."""
+
+import json
+
+from gdrl.artifacts import Artifact, Inputs, Metrics
+from gdrl.config import RunConfig
+from gdrl.data.scores import read_scores
+from gdrl.graph import build_graph
+
+
+def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
+    """Build the graph by the recipe's measure, and by the paper's beside it."""
+    scores = read_scores(inputs["scores"])
+    recipe = config.recipe.graph
+    settings = recipe.model_dump(exclude={"measure"})
+    for name, measure in (("graph.json", recipe.measure), ("graph-somers_d.json", "somers_d")):
+        graph = build_graph(scores.levels, scores.attributes, measure=measure, **settings)
+        (out.path / name).write_text(json.dumps(graph.to_dict(), indent=2))
+        if name == "graph.json":
+            metrics = {"num_attributes": len(graph.names), "num_edges": len(graph.edges())}
+    return metrics

@@ -1,0 +1,203 @@
+"""``evaluation``: the numbers and pictures of the report, on images no training stage saw."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from gdrl import evaluation as measure
+from gdrl.artifacts import Artifact, Inputs, Metrics
+from gdrl.config import EvaluationRecipe, RunConfig
+from gdrl.data.pictures import save_grid
+from gdrl.data.scores import Scores, read_scores
+from gdrl.data.table import ImageTable, load_images, read_description
+from gdrl.distributed.serve import serving
+from gdrl.graph import CorrelationGraph, auroc, match
+from gdrl.models.representation import Representation
+from gdrl.stages.interventions import NUM_VALUES, draw_interventions
+from gdrl.stages.naming import LatentRow, latent_rows, name_latents
+
+NUM_PICTURES = 12
+NUM_FACES = 4
+
+
+def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
+    """Measure β-VAE and DisGraph side by side on the test split, and draw what they do."""
+    recipe, matching = config.recipe.evaluation, config.recipe.matching
+    vae, disgraph = (Representation.load(inputs[name]) for name in ("vae", "disgraph"))
+    test, scores = load_images(inputs["dataset"], "test"), read_scores(inputs["scores"])
+    scored = _scored_pixels(inputs, scores)
+    with serving(config.recipe.mllm, config.scale.mllm) as mllm:
+        naming = name_latents(disgraph, scored, scores, matching, mllm.answer)
+    latents = _with_auroc(naming.rows(), disgraph.encode(test.pixels), test)
+    unaligned = match(vae.encode(scored), scores.levels, matching.threshold)
+    vae_latents = _with_auroc(
+        latent_rows(unaligned, scores.attributes), vae.encode(test.pixels), test
+    )
+    images = {"vae": vae.reconstruct(test.pixels), "disgraph": disgraph.reconstruct(test.pixels)}
+    graph = _graph_section(inputs)
+    metrics = {
+        **_reconstruction_metrics(test.pixels, images),
+        **_matching_metrics(latents, vae_latents, recipe),
+        **_disentanglement_metrics({"": disgraph, "vae_": vae}, test, recipe),
+        **_relation_metrics(graph, recipe),
+    }
+    _draw(out, test.pixels, images, naming.strips)
+    draw_interventions(
+        out.path / "interventions",
+        disgraph,
+        test.pixels[:NUM_FACES],
+        disgraph.encode(scored),
+        latents,
+    )
+    evaluation = {
+        "metrics": metrics,
+        "attributes": list(scores.attributes),
+        "latents": latents,
+        "graph": graph,
+        "interventions": {
+            "names": graph["names"],
+            "values": np.linspace(0, 1, NUM_VALUES).tolist(),
+            "predicted": graph["refined"],
+            "truth": graph["effect"],
+        },
+        "domain": json.loads((inputs["scores"] / "scores.json").read_text())["domain"],
+    }
+    (out.path / "evaluation.json").write_text(json.dumps(evaluation, indent=2))
+    return metrics
+
+
+def _scored_pixels(inputs: Inputs, scores: Scores) -> UInt8[ndarray, "n height width 3"]:
+    train = load_images(inputs["dataset"], "train")
+    return train.pixels[np.searchsorted(train.ids, scores.ids)]
+
+
+def _with_auroc(
+    latents: Sequence[LatentRow], codes: Float[ndarray, "n latent"], test: ImageTable
+) -> list[LatentRow]:
+    """Add each named latent's held-out AUROC for its attribute; None where no truth is known."""
+    rows = []
+    for latent in latents:
+        truth = test.factors.get(latent["attribute"]) if latent["attribute"] else None
+        code = latent["sign"] * codes[:, [latent["index"]]]
+        area = None if truth is None else float(auroc(code, truth[:, None])[0, 0])
+        rows.append({**latent, "auroc": area})
+    return rows
+
+
+def _matching_metrics(
+    latents: Sequence[LatentRow], vae_latents: Sequence[LatentRow], recipe: EvaluationRecipe
+) -> dict[str, float]:
+    """How many attributes have a latent of their own, and on how many both witnesses agree."""
+
+    def matched(rows: Sequence[LatentRow]) -> int:
+        return sum((row["auroc"] or 0.0) >= recipe.auroc_threshold for row in rows)
+
+    named = [row for row in latents if row["attribute"] is not None]
+    metrics = {"num_named": len(named), "agreeing_witnesses": sum(row["agree"] for row in named)}
+    if any(row["auroc"] is not None for row in named):
+        metrics["matched_attributes"] = matched(latents)
+        metrics["vae_matched_attributes"] = matched(vae_latents)
+        metrics["lowest_auroc"] = min(row["auroc"] for row in named if row["auroc"] is not None)
+    return metrics
+
+
+def _reconstruction_metrics(
+    originals: UInt8[ndarray, "n height width 3"], rebuilt: Mapping[str, ndarray]
+) -> dict[str, float]:
+    truth = originals / np.float32(255)
+    errors = {
+        name: measure.mse(truth, images / np.float32(255)) for name, images in rebuilt.items()
+    }
+    return {
+        "mse": errors["disgraph"],
+        "vae_mse": errors["vae"],
+        "mse_ratio": errors["disgraph"] / errors["vae"],
+        "psnr": measure.psnr(truth, rebuilt["disgraph"] / np.float32(255)),
+    }
+
+
+def _disentanglement_metrics(
+    models: Mapping[str, Representation], test: ImageTable, recipe: EvaluationRecipe
+) -> dict[str, float]:
+    """MIG and DCI of each model, its prefix before each name; nothing where no factor is known."""
+    if not test.factors:
+        return {}
+    factors = np.stack(list(test.factors.values()), axis=1)
+    metrics = {}
+    for prefix, model in models.items():
+        codes = model.encode(test.pixels)
+        dci = measure.dci(codes, factors, seed=recipe.seed)
+        metrics[f"{prefix}mig"] = measure.mig(codes, factors)
+        metrics[f"{prefix}dci_disentanglement"] = dci.disentanglement
+        metrics[f"{prefix}dci_completeness"] = dci.completeness
+        metrics[f"{prefix}dci_informativeness"] = dci.informativeness
+    return metrics
+
+
+def _graph_section(inputs: Inputs) -> dict[str, Any]:
+    """Every graph over the same attributes: measured, refined, the paper's measure, the truth."""
+    graphs = {
+        "estimated": _read_graph(inputs, "graph", "graph.json"),
+        "refined": _read_graph(inputs, "disgraph", "graph.json"),
+        "somers_d": _read_graph(inputs, "graph", "graph-somers_d.json"),
+    }
+    estimated = graphs["estimated"]
+    description = read_description(inputs["dataset"])
+    asked = [name in description.attributes for name in estimated.names]
+    truth: dict[str, Any] = {"truth": None, "effect": None}
+    if description.truth is not None and all(asked):
+        order = [description.attributes.index(name) for name in estimated.names]
+        picked = np.ix_(order, order)
+        truth["truth"] = np.array(description.truth.adjacency)[picked].tolist()
+        if description.truth.interventional is not None:
+            truth["effect"] = np.array(description.truth.interventional)[picked].tolist()
+    return {
+        "names": list(estimated.names),
+        **{name: graph.adjacency.tolist() for name, graph in graphs.items()},
+        "lower": estimated.lower.tolist(),
+        "upper": estimated.upper.tolist(),
+        **truth,
+    }
+
+
+def _read_graph(inputs: Inputs, artifact: str, name: str) -> CorrelationGraph:
+    return CorrelationGraph.from_dict(json.loads((inputs[artifact] / name).read_text()))
+
+
+def _relation_metrics(graph: Mapping[str, Any], recipe: EvaluationRecipe) -> dict[str, float]:
+    """The measured graph against the truth, then the refined one and the paper's measure."""
+    if graph["truth"] is None:
+        return {}
+    truth = np.array(graph["truth"])
+    metrics = {
+        "interval_coverage": measure.interval_coverage(
+            np.array(graph["lower"]), np.array(graph["upper"]), truth
+        )
+    }
+    for prefix, name in (("", "estimated"), ("refined_", "refined"), ("somers_d_", "somers_d")):
+        weights = np.array(graph[name])
+        metrics |= {
+            f"{prefix}edge_auroc": measure.edge_auroc(weights, truth, recipe.edge_threshold),
+            f"{prefix}sign_accuracy": measure.sign_accuracy(weights, truth, recipe.edge_threshold),
+            f"{prefix}direction_accuracy": measure.direction_accuracy(
+                weights, truth, recipe.asymmetry_threshold
+            ),
+            f"{prefix}weight_error": measure.weight_error(weights, truth),
+        }
+    return metrics
+
+
+def _draw(
+    out: Artifact,
+    originals: UInt8[ndarray, "n height width 3"],
+    rebuilt: Mapping[str, ndarray],
+    strips: Sequence[UInt8[ndarray, "faces frames height width 3"]],
+) -> None:
+    rows = np.stack([originals, rebuilt["vae"], rebuilt["disgraph"]])
+    save_grid(out.path / "reconstructions.png", rows[:, :NUM_PICTURES])
+    for latent, strip in enumerate(strips):
+        save_grid(out.path / f"traversals/latent-{latent:02d}.png", strip[:NUM_FACES])

@@ -1,0 +1,31 @@
+"""``names``: which latent carries which attribute, by two witnesses."""
+
+import json
+
+import numpy as np
+
+from gdrl.artifacts import Artifact, Inputs, Metrics
+from gdrl.config import RunConfig
+from gdrl.data.pictures import save_grid
+from gdrl.data.scores import read_scores
+from gdrl.data.table import load_images
+from gdrl.distributed.serve import serving
+from gdrl.models.representation import Representation
+from gdrl.stages.naming import name_latents
+
+
+def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
+    """Match the β-VAE's latents to the scored attributes and have the traversals named."""
+    scores = read_scores(inputs["scores"])
+    images = load_images(inputs["dataset"], "train")
+    pixels = images.pixels[np.searchsorted(images.ids, scores.ids)]
+    vae = Representation.load(inputs["vae"])
+    with serving(config.recipe.mllm, config.scale.mllm) as mllm:
+        naming = name_latents(vae, pixels, scores, config.recipe.matching, mllm.answer)
+    for latent, strip in enumerate(naming.strips):
+        save_grid(out.path / f"strips/latent-{latent:02d}.png", strip)
+    rows = naming.rows()
+    names = {"latents": rows, "attributes": list(scores.attributes)}
+    (out.path / "names.json").write_text(json.dumps(names, indent=2))
+    named = [row for row in rows if row["attribute"] is not None]
+    return {"num_named": len(named), "num_agreeing": sum(row["agree"] for row in named)}

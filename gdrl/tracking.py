@@ -1,0 +1,170 @@
+"""Scalars and progress to where people look: JSON lines and bars always, TensorBoard by choice."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+LINE_SECONDS = 5.0
+"""Without a terminal, a bar is a line at most this often."""
+
+NUM_SHOWN = 3
+"""Metrics shown beside a bar; the rest are in metrics.jsonl."""
+
+
+class MetricLog:
+    """A JSON-lines file of scalars: one object a line, ``step`` among its keys."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, step: int, **metrics: float) -> None:
+        """Append one line; it is in the file when this returns."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        """The lines, in order; none where the file does not exist."""
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                yield json.loads(line)
+
+
+def write_tensorboard(log: MetricLog, folder: Path) -> None:
+    """Write a log's scalars as TensorBoard event files into ``folder``; nothing for no log."""
+    if not log.path.exists():
+        return
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for row in log:
+            for name, value in row.items():
+                if name != "step":
+                    writer.add_scalar(name, value, int(row["step"]))
+
+
+class Progress:
+    """One named bar; use it as a context manager, from any thread, beside any number of others.
+
+    In a terminal all live bars share one display; elsewhere each prints a line now and then.
+    """
+
+    def __init__(self, name: str, total: int | None = None, unit: str = "steps") -> None:
+        self.name, self.total, self.unit = name, total, unit
+        self.done = 0
+        self._metrics = ""
+        self._next_line = 0.0
+
+    def __enter__(self) -> Self:
+        _display.add(self)
+        return self
+
+    def update(
+        self, done: int, total: int | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Say how many units are done in all, and of how many where that is news."""
+        self.done = done
+        self.total = self.total if total is None else total
+        shown = list((metrics or {}).items())[:NUM_SHOWN]
+        self._metrics = "  ".join(f"{name} {value:.4g}" for name, value in shown)
+        _display.refresh(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _display.remove(self)
+
+    @property
+    def counts(self) -> str:
+        """``1,200/8,000 images  loss 0.31``."""
+        of = f"/{self.total:,}" if self.total else ""
+        return f"{self.done:,}{of} {self.unit}  {self._metrics}".rstrip()
+
+    def due(self, now: float) -> bool:
+        """Whether a line may be printed again; True at most every ``LINE_SECONDS``."""
+        if now < self._next_line:
+            return False
+        self._next_line = now + LINE_SECONDS
+        return True
+
+
+def say(line: str) -> None:
+    """Print a line of its own, above whatever bars are live."""
+    _display.say(line)
+
+
+class _Display:
+    """What all bars of this process share: one lock, and in a terminal one rich display."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._console: Console | None = None
+        self._rich: RichProgress | None = None
+        self._tasks: dict[Progress, TaskID] = {}
+
+    def add(self, bar: Progress) -> None:
+        with self._lock:
+            if not self._terminal().is_terminal:
+                return
+            if self._rich is None:
+                self._rich = _bars(self._terminal())
+                self._rich.start()
+            self._tasks[bar] = self._rich.add_task(bar.name, total=bar.total, counts="")
+
+    def refresh(self, bar: Progress) -> None:
+        with self._lock:
+            if self._rich and bar in self._tasks:
+                task = self._tasks[bar]
+                self._rich.update(task, completed=bar.done, total=bar.total, counts=bar.counts)
+            elif bar.due(time.monotonic()):
+                print(f"  {bar.name}: {bar.counts}", flush=True)
+
+    def remove(self, bar: Progress) -> None:
+        with self._lock:
+            task = self._tasks.pop(bar, None)
+            if self._rich is None or task is None:
+                return
+            self._rich.remove_task(task)
+            if not self._tasks:
+                self._rich.stop()
+                self._rich = None
+
+    def say(self, line: str) -> None:
+        with self._lock:
+            if self._rich:
+                self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(line, flush=True)
+
+    def _terminal(self) -> "Console":
+        from rich.console import Console
+
+        self._console = self._console or Console()
+        return self._console
+
+
+def _bars(console: "Console") -> "RichProgress":
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("  {task.description:<14}"),
+        BarColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+_display = _Display()

@@ -1,0 +1,1 @@
+"""Loops and losses: optimises, and reports through a callable it was given."""

@@ -1,0 +1,125 @@
+"""What earlier stages say about latents: names, scores and measured edges, as tensors."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from gdrl.data.scores import read_scores
+from gdrl.errors import ConfigError, DataError
+from gdrl.graph import CorrelationGraph
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which latent carries which attribute; ``signs`` turns each the way of its attribute."""
+
+    attributes: tuple[str, ...]
+    latents: tuple[int, ...]
+    signs: Float[Tensor, " latent"]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The MLLM's scores of some training images, by position in the training split."""
+
+    positions: Int64[ndarray, " scored"]
+    scores: Float[Tensor, "scored attribute"]
+    """In [0, 1]; 0 where unanswered, which its certainty silences."""
+    certainty: Float[Tensor, "scored attribute"]
+    """``|2 score - 1|``: 0 in the middle of the scale and where unanswered, 1 at its ends."""
+
+
+def assign(names: Path, kl: Float[ndarray, " latent"], attributes: tuple[str, ...]) -> Assignment:
+    """Give every attribute a latent: the matched one, or else a free one that carries least.
+
+    Args:
+        names: the ``names`` artifact.
+        kl: how much each latent tells about an image, in nats; the least told are least missed.
+        attributes: the scored attributes.
+
+    Raises:
+        ConfigError: more attributes than latents.
+    """
+    if len(attributes) > len(kl):
+        raise ConfigError(
+            f"{len(attributes)} attributes need a latent each; recipe.vae.latent_dim is {len(kl)}"
+        )
+    rows = json.loads((names / "names.json").read_text())["latents"]
+    taken = {row["attribute"]: row["index"] for row in rows if row["attribute"] in attributes}
+    free = [int(latent) for latent in np.argsort(kl) if latent not in taken.values()]
+    latents = tuple(taken[name] if name in taken else free.pop(0) for name in attributes)
+    signs = torch.ones(len(kl))
+    for row in rows:
+        if row["attribute"] in taken:
+            signs[row["index"]] = float(row["sign"])
+    return Assignment(attributes, latents, signs)
+
+
+def read_annotations(
+    folder: Path, ids: Int64[ndarray, " images"]
+) -> tuple[tuple[str, ...], Annotations]:
+    """The attributes asked about, and their scores for the images with these (ascending) ids.
+
+    Raises:
+        DataError: none of the scored images is among them.
+    """
+    scores = read_scores(folder)
+    here = np.isin(scores.ids, ids)
+    if not here.any():
+        raise DataError(f"{folder} scores none of the training images: score this data set")
+    levels = scores.levels[here].astype(np.float32)
+    answered = ~np.isnan(levels)
+    certainty = np.where(answered, np.abs(2 * levels - 1), 0.0)
+    return scores.attributes, Annotations(
+        positions=np.searchsorted(ids, scores.ids[here]),
+        scores=torch.from_numpy(np.where(answered, levels, 0.0).astype(np.float32)),
+        certainty=torch.from_numpy(certainty.astype(np.float32)),
+    )
+
+
+def read_graph(folder: Path) -> CorrelationGraph:
+    """The measured graph over attributes."""
+    return CorrelationGraph.from_dict(json.loads((folder / "graph.json").read_text()))
+
+
+def edge_prior(
+    graph: CorrelationGraph, assignment: Assignment
+) -> tuple[Float[Tensor, "latent latent"], Float[Tensor, "latent latent"]]:
+    """Target weight and confidence of every edge between latents.
+
+    An edge that was not drawn is a measured 0. Confidence is 1 minus the width of the interval, at
+    least 0; latents without an attribute have none.
+    """
+    size = len(assignment.signs)
+    order = [graph.names.index(name) for name in assignment.attributes]
+    rows = np.ix_(order, order)
+    drawn = (graph.lower[rows] > 0) | (graph.upper[rows] < 0)
+    target, confidence = torch.zeros(size, size), torch.zeros(size, size)
+    at = np.ix_(assignment.latents, assignment.latents)
+    width = graph.upper[rows] - graph.lower[rows]
+    target[at] = torch.from_numpy(np.where(drawn, graph.adjacency[rows], 0.0)).float()
+    confidence[at] = torch.from_numpy(np.clip(1 - width, 0, 1)).float()
+    confidence.fill_diagonal_(0)
+    return target, confidence
+
+
+def refined_graph(
+    graph: CorrelationGraph, assignment: Assignment, edges: Float[Tensor, "latent latent"]
+) -> CorrelationGraph:
+    """The measured graph with the learned weights in place of the measured ones.
+
+    Raises:
+        ValueError: never for finite weights.
+    """
+    latent_of = dict(zip(assignment.attributes, assignment.latents, strict=True))
+    order = [latent_of[name] for name in graph.names]
+    learned = edges.double().numpy()[np.ix_(order, order)]
+    if not graph.signed:
+        learned = np.abs(learned)
+    return CorrelationGraph.from_dict({**graph.to_dict(), "adjacency": learned})

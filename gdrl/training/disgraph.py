@@ -1,0 +1,220 @@
+"""The joint stage: from beta-VAE, names, scores and measured graph to a DisGraph."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from gdrl.config import DisGraphRecipe
+from gdrl.data.table import load_images
+from gdrl.errors import ConfigError
+from gdrl.graph import auroc
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.graph_vae import GraphVae
+from gdrl.models.storage import load_model, save_model
+from gdrl.training import loop, losses
+from gdrl.training.annotations import (
+    Annotations,
+    Assignment,
+    assign,
+    edge_prior,
+    read_annotations,
+    read_graph,
+    refined_graph,
+)
+from gdrl.training.batches import (
+    below,
+    check_shares,
+    generator_at,
+    positions_at,
+    share,
+    to_images,
+)
+from gdrl.training.engine import Engine
+from gdrl.training.job import TrainingJob
+from gdrl.training.joint import NUM_INTERVENED, Batch, JointObjective, View, draw_swaps, draw_view
+from gdrl.training.schedule import opening_at
+
+CHUNK = 256
+# The scored images follow an order of their own, or they would repeat in step with all images.
+SCORED_ORDER = 1
+
+
+def train(job: TrainingJob) -> None:
+    """Train on ``dataset``, ``vae``, ``names``, ``scores`` and ``graph``.
+
+    Publishes model.safetensors, model.json, graph.json (measured intervals, learned weights),
+    names.json and metrics.jsonl.
+
+    Raises:
+        ConfigError: more attributes than latents, workers that cannot share a batch evenly, or
+            ZeRO-3 with a term that it cannot run.
+        DataError: the data set cannot be read, or the scores are not its own.
+        ArtifactMissing, ArtifactCorrupt: no usable beta-VAE.
+        TrainingFailed: the loss is not finite, or the checkpoint does not fit.
+    """
+    recipe = cast(DisGraphRecipe, job.recipe)
+    _check_zero(job, recipe)
+    num_scored = min(recipe.scored_per_batch, recipe.batch_size)
+    check_shares(job, batch_size=recipe.batch_size, scored_per_batch=num_scored)
+    images = load_images(job.inputs["dataset"], "train")
+    attributes, annotations = read_annotations(job.inputs["scores"], images.ids)
+    torch.manual_seed(recipe.seed)
+    model, assignment = warm_start(job.inputs, recipe, attributes, images.pixels)
+    measured = read_graph(job.inputs["graph"])
+    prior, confidence = edge_prior(measured, assignment)
+    with torch.no_grad():
+        model.disgraph.weight.copy_(prior)
+    objective = JointObjective(model, recipe, assignment, prior, confidence)
+    engine = Engine(objective, job, recipe.batch_size, recipe.precision)
+
+    def publish(weights: dict[str, Tensor], folder: Path) -> None:
+        model.load_state_dict(below("model.", weights))
+        model.cpu().eval()
+        _publish(model, assignment, annotations, images.pixels, folder)
+        graph = refined_graph(measured, assignment, model.disgraph.edges().detach())
+        (folder / "graph.json").write_text(json.dumps(graph.to_dict(), indent=2))
+
+    batch_at = _batches(job, recipe, engine, annotations, images.pixels, model.latent_dim)
+    loop.run(job, recipe, engine, batch_at, publish)
+
+
+def _check_zero(job: TrainingJob, recipe: DisGraphRecipe) -> None:
+    constant = {
+        "intervention_weight": recipe.alignment_weight and recipe.intervention_weight,
+        "adversarial_weight": recipe.adversarial_weight,
+    }
+    used = [f"recipe.disgraph.{name}" for name, weight in constant.items() if weight]
+    if job.scale.zero_stage == 3 and used:
+        # ZeRO-3 keeps a module's weights only while that module runs; the two terms read through
+        # weights that are not to learn.
+        raise ConfigError(
+            f"scale.disgraph.zero_stage = 3 does not go with {' and '.join(used)} > 0; "
+            "zero_stage = 2 does"
+        )
+
+
+def warm_start(
+    inputs: Mapping[str, Path],
+    recipe: DisGraphRecipe,
+    attributes: tuple[str, ...],
+    pixels: UInt8[ndarray, "images 64 64 3"],
+) -> tuple[GraphVae, Assignment]:
+    """The beta-VAE behind a graph, its latents turned: more of one is more of its attribute."""
+    vae = load_model(inputs["vae"])
+    mean, logvar = posterior(vae, pixels[:1024])
+    kl = losses.kl_by_latent(mean, logvar).numpy()
+    assignment = assign(inputs["names"], kl, attributes)
+    model = GraphVae(vae.latent_dim, recipe.num_layers)
+    model.load_state_dict(vae.state_dict(), strict=False)
+    model.flip_latents(assignment.signs)
+    return model, assignment
+
+
+@torch.no_grad()
+def posterior(
+    model: BetaVae, pixels: UInt8[ndarray, "images 64 64 3"]
+) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
+    """Mean and logvar of many images."""
+    chunks = [
+        model.posterior(to_images(torch.from_numpy(pixels[at : at + CHUNK])))
+        for at in range(0, len(pixels), CHUNK)
+    ]
+    means, logvars = zip(*chunks, strict=True)
+    return torch.cat(means), torch.cat(logvars)
+
+
+def _batches(
+    job: TrainingJob,
+    recipe: DisGraphRecipe,
+    engine: Engine,
+    annotations: Annotations,
+    pixels: UInt8[ndarray, "images 64 64 3"],
+    latent_dim: int,
+) -> Callable[[int], Batch]:
+    stored = torch.from_numpy(pixels)
+    num_scored = min(recipe.scored_per_batch, recipe.batch_size)
+
+    num_intervened = min(NUM_INTERVENED, recipe.batch_size // job.world_size)
+
+    def batch_at(step: int) -> Batch:
+        rows = positions_at(
+            step, num_scored, len(annotations.positions), (recipe.seed, SCORED_ORDER)
+        )
+        rest = positions_at(step, recipe.batch_size - num_scored, len(stored), recipe.seed)
+        chosen = torch.cat([share(job, annotations.positions[rows]), share(job, rest)])
+        generator = generator_at(step, recipe.seed)
+        noise, prior_codes = torch.randn(2, recipe.batch_size, latent_dim, generator=generator)
+        views = tuple(_move(draw_view(latent_dim, generator), engine.device) for _ in range(2))
+        return Batch(
+            images=to_images(stored[chosen].to(engine.device)),
+            noise=share(job, noise).to(engine.device),
+            prior_codes=share(job, prior_codes).to(engine.device),
+            scores=annotations.scores[share(job, rows)].to(engine.device),
+            certainty=annotations.certainty[share(job, rows)].to(engine.device),
+            views=cast(tuple[View, View], views),
+            swapped=draw_swaps(num_intervened, latent_dim, generator).to(engine.device),
+            opening=opening_at(step, recipe.steps),
+        )
+
+    return batch_at
+
+
+def _move(view: View, device: torch.device) -> View:
+    return View(view.features.to(device), view.edges.to(device))
+
+
+def _publish(
+    model: GraphVae,
+    assignment: Assignment,
+    annotations: Annotations,
+    pixels: UInt8[ndarray, "images 64 64 3"],
+    folder: Path,
+) -> None:
+    """Measure the latents on the scored images, then write the model and ``names.json``."""
+    codes = posterior(model, pixels[annotations.positions])[0]
+    model.gap.copy_(gaps(codes, annotations, assignment))
+    save_model(model, folder)
+    answers = np.where(annotations.certainty > 0, annotations.scores, np.nan)
+    strengths = 2 * auroc(codes.numpy(), answers) - 1
+    rows = []
+    for latent in range(model.latent_dim):
+        k = assignment.latents.index(latent) if latent in assignment.latents else None
+        strength = 0.0 if k is None else float(strengths[latent, k])
+        rows.append(
+            {
+                "index": latent,
+                "attribute": None if k is None else assignment.attributes[k],
+                "strength": abs(strength),
+                "sign": -1 if strength < 0 else 1,
+                "witness": None,
+                "agree": False,
+            }
+        )
+    names = {"latents": rows, "attributes": list(assignment.attributes)}
+    (folder / "names.json").write_text(json.dumps(names, indent=2))
+
+
+def gaps(
+    codes: Float[Tensor, "scored latent"], annotations: Annotations, assignment: Assignment
+) -> Float[Tensor, " latent"]:
+    """How far each latent moves from images without its attribute to images with it.
+
+    Means weighted by score and certainty. Two standard deviations for a latent without an
+    attribute, and for one whose attribute is shown by none or by all.
+    """
+    gap = 2 * codes.std(dim=0).clamp(min=1e-3)
+    for k, latent in enumerate(assignment.latents):
+        scores, certainty = annotations.scores[:, k], annotations.certainty[:, k]
+        shown, hidden = certainty * scores, certainty * (1 - scores)
+        if min(shown.sum(), hidden.sum()) > 1:
+            code = codes[:, latent]
+            apart = code @ shown / shown.sum() - code @ hidden / hidden.sum()
+            gap[latent] = apart if apart.abs() > 1e-3 else gap[latent]
+    return gap

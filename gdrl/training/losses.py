@@ -1,0 +1,93 @@
+"""The terms that objectives add up: scalars, summed within an image, averaged over images."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def squared_error(
+    logits: Float[Tensor, "batch 3 height width"], images: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, ""]:
+    """Summed squared error of the decoded image: a Gaussian likelihood of fixed width."""
+    return functional.mse_loss(logits.sigmoid(), images, reduction="sum") / len(images)
+
+
+def bernoulli_error(
+    logits: Float[Tensor, "batch 3 height width"], images: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, ""]:
+    """Summed cross-entropy of pixels read as probabilities, in nats."""
+    total = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+    return total / len(images)
+
+
+def kl_by_latent(
+    mean: Float[Tensor, "batch latent"], logvar: Float[Tensor, "batch latent"]
+) -> Float[Tensor, " latent"]:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) of each latent in nats, averaged over the batch."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(dim=0)
+
+
+def alignment(
+    logits: Float[Tensor, "scored attribute"],
+    scores: Float[Tensor, "scored attribute"],
+    certainty: Float[Tensor, "scored attribute"],
+) -> Float[Tensor, ""]:
+    """Cross-entropy between attribute logits and MLLM scores, weighted by how sure each score is.
+
+    Summed over attributes. A score in the middle says nothing and has certainty 0, as has an
+    unanswered one.
+    """
+    errors = functional.binary_cross_entropy_with_logits(logits, scores, reduction="none")
+    return (certainty * errors).sum() / len(scores)
+
+
+def covariance(
+    codes: Float[Tensor, "batch free"], attributes: Float[Tensor, "batch attribute"]
+) -> Float[Tensor, "free attribute"]:
+    """Covariances of latents with attributes, the attributes scaled to standard deviation 1."""
+    given = attributes - attributes.mean(dim=0)
+    given = given / given.std(dim=0).clamp(min=0.1)
+    products = (codes - codes.mean(dim=0)).T @ given  # half precision under autocast
+    return products.float() / len(codes)
+
+
+def prior_pull(
+    edges: Float[Tensor, "node node"],
+    prior: Float[Tensor, "node node"],
+    confidence: Float[Tensor, "node node"],
+) -> Float[Tensor, ""]:
+    """Squared distance of the learned edges from the measured ones, in proportion to confidence."""
+    return (confidence * (edges - prior).square()).sum()
+
+
+def nt_xent(
+    first: Float[Tensor, "batch node embedding"],
+    second: Float[Tensor, "batch node embedding"],
+    temperature: float = 0.2,
+) -> Float[Tensor, ""]:
+    """Symmetric NT-Xent over nodes (Chen et al. 2020; SUBLIME): a node is its own positive."""
+    first, second = functional.normalize(first, dim=2), functional.normalize(second, dim=2)
+    similarity = first @ second.mT / temperature
+    target = torch.arange(first.shape[1], device=first.device).expand(len(first), -1)
+    forwards = functional.cross_entropy(similarity.mT, target)
+    return 0.5 * (forwards + functional.cross_entropy(similarity, target))
+
+
+def discriminator_error(
+    encoded: Float[Tensor, " batch"], decoded: Float[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """``softplus(-D)`` on encoder, ``softplus(D)`` on decoder pairs: D learns log q / p."""
+    return functional.softplus(-encoded).mean() + functional.softplus(decoded).mean()
+
+
+def generator_error(
+    encoded: Float[Tensor, " batch"], decoded: Float[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """What encoder and decoder minimise against D = log q / p (DEAR, Shen et al. 2022).
+
+    Decoder pairs are weighted by the density ratio exp(D), clipped to [0.5, 2] and held constant.
+    With the ratio as GEM prints it, both would step the wrong way.
+    """
+    ratio = decoded.detach().exp().clamp(0.5, 2.0)
+    return encoded.mean() - (ratio * decoded).mean()

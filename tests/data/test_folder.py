@@ -1,0 +1,131 @@
+"""Folders of real files, sound and broken."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gdrl.data.folder import (
+    FolderImage,
+    Quarantined,
+    choose,
+    list_images,
+    read_folder,
+    read_image,
+)
+from gdrl.errors import DataError
+
+
+def picture(width: int = 48, height: int = 48, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes whose header promises side x side pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four sound images of four kinds, six unusable ones, and files that are no images."""
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    picture().save(tmp_path / "a.png")
+    picture().save(tmp_path / "b" / "LOUD.JPG", format="JPEG")
+    picture(80, 50).save(tmp_path / "b" / "deep" / "c.webp")
+    picture().convert("L").save(tmp_path / "z.jpeg")
+    sound = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(sound[: len(sound) // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "bomb.png").write_bytes(bomb(60_000))
+    (tmp_path / "large.png").write_bytes(bomb(10_500))
+    picture(200, 8).save(tmp_path / "sliver.png")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "._a.png").write_text("a shadow file")
+    (tmp_path / ".cache").mkdir()
+    picture().save(tmp_path / ".cache" / "hidden.png")
+    return tmp_path
+
+
+def test_sound_images_are_read_in_order_and_the_rest_is_set_aside(folder: Path) -> None:
+    found = list(read_folder(folder, list_images(folder), image_size=64, min_side=32))
+    sound = [item for item in found if isinstance(item, FolderImage)]
+    reasons = {item.path: item.reason for item in found if isinstance(item, Quarantined)}
+    assert [image.path for image in sound] == ["a.png", "b/LOUD.JPG", "b/deep/c.webp", "z.jpeg"]
+    assert all(image.pixels.shape == (64, 64, 3) for image in sound)
+    assert set(reasons) == {
+        "bomb.png", "cut.png", "empty.jpg", "large.png", "sliver.png", "text.png"
+    }  # fmt: skip
+    assert reasons["sliver.png"] == "too small: 200 x 8, shorter side below 32"
+    assert "bomb" in reasons["bomb.png"].lower()
+    assert "truncated" in reasons["cut.png"]
+    assert "decompression bomb" in reasons["large.png"]
+    assert all(reasons.values())
+
+
+def test_an_unreadable_file_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (found,) = read_folder(tmp_path, list_images(tmp_path), image_size=64, min_side=32)
+    assert isinstance(found, Quarantined)
+    assert "FileNotFoundError" in found.reason
+
+
+def test_the_centre_square_is_kept(tmp_path: Path) -> None:
+    wide = np.zeros((64, 192, 3), dtype=np.uint8)
+    wide[:, 64:128] = (10, 200, 30)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    pixels = read_image(tmp_path / "wide.png", image_size=64, min_side=32)
+    assert np.array_equal(pixels, wide[:, 64:128])
+
+
+def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
+    upright = np.zeros((64, 64, 3), dtype=np.uint8)
+    upright[:32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn a quarter clockwise to view"
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
+    pixels = read_image(tmp_path / "turned.png", image_size=64, min_side=32)
+    assert np.array_equal(pixels, upright)
+
+
+def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+    clear = np.zeros((64, 64, 4), dtype=np.uint8)
+    clear[:, :32] = (200, 0, 0, 255)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    pixels = read_image(tmp_path / "clear.png", image_size=64, min_side=32)
+    assert tuple(pixels[0, 0]) == (200, 0, 0)
+    assert tuple(pixels[0, 63]) == (255, 255, 255)
+
+
+def test_sixteen_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
+    grey = np.full((64, 64), 0x8000, dtype=np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert (read_image(tmp_path / "grey.png", image_size=64, min_side=32) == 0x80).all()
+
+
+def test_a_draw_is_seeded_and_keeps_the_order() -> None:
+    paths = [f"{number:03d}.png" for number in range(100)]
+    drawn = choose(paths, 10, seed=1)
+    assert drawn == sorted(drawn)
+    assert len(set(drawn)) == 10
+    assert drawn == choose(paths, 10, seed=1) != choose(paths, 10, seed=2)
+    assert choose(paths, 100, seed=1) == paths
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere is not a folder.*recipe\.dataset\.source"):
+        list_images(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=f"{tmp_path} holds no image"):
+        list_images(tmp_path)

@@ -1,0 +1,85 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gdrl.pipeline import STAGES
+
+JOBS = [*(stage.name for stage in STAGES), "pipeline"]
+
+# Trains the shipped MLLM, once per release; it makes no artifact of a run.
+NO_STAGE = {"train_tiny_mllm"}
+
+LIGHT = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("HEAVY", sorted({"torch", "ray", "transformers", "numpy"} & set(sys.modules)))
+"""
+
+
+def job(
+    repository: Path, tmp_path: Path, name: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    script = repository / f"jobs/{name}.py"
+    command = [sys.executable, "-c", LIGHT, str(script), *arguments]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+def test_each_stage_has_a_job(repository: Path) -> None:
+    scripts = {path.stem for path in (repository / "jobs").glob("*.py")}
+    assert scripts - NO_STAGE == set(JOBS)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_names_its_stage_and_imports_the_command_line_alone(
+    repository: Path, name: str
+) -> None:
+    tree = ast.parse((repository / f"jobs/{name}.py").read_text())
+    imports = [ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert imports == ["from gdrl import cli"]
+    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    artifacts = {stage.name: stage.artifact for stage in STAGES}
+    assert ast.literal_eval(call.args[0]) == artifacts.get(name)
+    assert f"jobs/{name}.py" in (ast.get_docstring(tree) or "")
+
+
+def test_a_dry_run_plans_and_does_nothing(repository: Path, tmp_path: Path) -> None:
+    recipe = str(repository / "jobs/recipes/demo.toml")
+    done = job(
+        repository, tmp_path, "pipeline", recipe, "recipe.vae.beta=8", "--dry-run", "name=hot"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["run"] * len(STAGES)
+    assert "hot/vae" in done.stdout
+    assert lines[-1] == "HEAVY []"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_says_what_to_run_first(repository: Path, tmp_path: Path) -> None:
+    recipe = str(repository / "jobs/recipes/demo.toml")
+    done = job(repository, tmp_path, "train_vae", recipe)
+    assert done.returncode == 1
+    assert "run jobs/prepare_data.py first, or jobs/pipeline.py" in done.stderr
+    assert "HEAVY []" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_the_scripts_own_words(repository: Path, tmp_path: Path) -> None:
+    done = job(repository, tmp_path, "train_vae", "--help")
+    assert done.returncode == 0
+    assert "Train the β-VAE on Ray Train workers" in done.stdout
+    assert "--overwrite" in done.stdout
+
+
+def test_a_typo_costs_nothing(repository: Path, tmp_path: Path) -> None:
+    recipe = str(repository / "jobs/recipes/demo.toml")
+    done = job(repository, tmp_path, "pipeline", recipe, "recipe.vae.betta=8")
+    assert done.returncode == 1
+    assert "did you mean recipe.vae.beta?" in done.stderr
+    assert "HEAVY []" in done.stdout

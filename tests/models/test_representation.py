@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.graph_vae import GraphVae
+from gdrl.models.representation import Representation
+from gdrl.models.storage import save_model
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def graph() -> GraphVae:
+    torch.manual_seed(0)
+    model = GraphVae(latent_dim=4, num_layers=1)
+    with torch.no_grad():
+        model.disgraph.weight[0, 2] = 0.5
+    return model
+
+
+def test_a_stored_model_gives_the_same_codes(
+    tmp_path: Path, graph: GraphVae, pixels: np.ndarray
+) -> None:
+    save_model(graph, tmp_path)
+    codes = Representation.load(tmp_path).encode(pixels)
+    np.testing.assert_array_equal(codes, Representation(graph).encode(pixels))
+    assert codes.shape == (5, 4)
+
+
+def test_codes_do_not_depend_on_the_company(graph: GraphVae, pixels: np.ndarray) -> None:
+    model = Representation(graph)
+    alone = np.concatenate([model.encode(pixels[[row]]) for row in range(5)])
+    np.testing.assert_allclose(model.encode(pixels), alone, atol=1e-5)
+
+
+def test_traversal_moves_one_latent_and_holds_the_others(graph: GraphVae) -> None:
+    model = Representation(graph)
+    codes = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    strips = model.traverse(codes, latent=1, num_faces=2, num_frames=3, num_deviations=2.0)
+    middle = codes[:2].copy()
+    middle[:, 1] = codes[:, 1].mean()
+    assert strips.shape == (2, 3, 64, 64, 3)
+    np.testing.assert_array_equal(strips[:, 1], model.decode(middle))
+
+
+def test_the_graph_moves_what_the_set_latent_points_to(graph: GraphVae) -> None:
+    codes = np.zeros((1, 4), dtype=np.float32)
+    moved = Representation(graph).set_latent(codes, 0, 2.0, propagate=True)
+    np.testing.assert_allclose(moved, [[2.0, 0.0, 1.0, 0.0]])
+    alone = Representation(graph).set_latent(codes, 0, 2.0, propagate=False)
+    np.testing.assert_allclose(alone, [[2.0, 0.0, 0.0, 0.0]])
+
+
+def test_a_beta_vae_has_no_graph_to_intervene_through() -> None:
+    with pytest.raises(TypeError, match="beta_vae"):
+        Representation(BetaVae(4)).set_latent(np.zeros((1, 4), np.float32), 0, 1.0, propagate=True)

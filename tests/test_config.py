@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+
+from gdrl.config import RunConfig
+from gdrl.errors import ConfigError
+from gdrl.settings import known_keys, load, parse_override
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text('name = "small"\n[recipe.vae]\nbeta = 2.0\n')
+    return path
+
+
+def test_every_shipped_recipe_loads(recipes: Path) -> None:
+    shipped = sorted(recipes.glob("*.toml"))
+    assert {"demo.toml", "folder.toml"} <= {path.name for path in shipped}
+    for path in shipped:
+        assert load(path).name == path.stem
+
+
+def test_what_a_recipe_leaves_out_is_the_default(recipe: Path) -> None:
+    config = load(recipe)
+    assert config.recipe.vae.beta == 2.0
+    assert config.recipe.vae.latent_dim == RunConfig().recipe.vae.latent_dim
+
+
+def test_later_overrides_win(recipe: Path) -> None:
+    config = load(recipe, ["recipe.vae.beta=8", "recipe.vae.beta=1.5", "name=hot"])
+    assert (config.recipe.vae.beta, config.name) == (1.5, "hot")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=1", 1),
+        ("a=1.5e-3", 1.5e-3),
+        ("a=true", True),
+        ("a=", ""),
+        ("a=somers_d", "somers_d"),
+        ('a="1"', "1"),
+        ("a=/photos/of 2024", "/photos/of 2024"),
+        ("a=http://host:1/v1?x=y", "http://host:1/v1?x=y"),
+        ('a=["hat", "smiling"]', ["hat", "smiling"]),
+        ("a={trainer = 1}", {"trainer": 1}),
+        ("a=1\nb=2", "1\nb=2"),
+    ],
+)
+def test_override_values_are_toml_or_bare_strings(text: str, value: object) -> None:
+    assert parse_override(text).value == value
+
+
+@pytest.mark.parametrize("text", ["beta", "=3", "recipe..beta=3", 'a=["hat"', "a={b"])
+def test_malformed_overrides_are_quoted_back(text: str) -> None:
+    with pytest.raises(ConfigError, match="override") as caught:
+        parse_override(text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("recipe.vae.betta=3", "did you mean recipe.vae.beta?"),
+        ("recipe.vea.beta=3", "did you mean recipe.vae.beta?"),
+        ("vae.beta=3", "did you mean recipe.vae.beta?"),
+        ("beta=3", "did you mean recipe.vae.beta or recipe.disgraph.beta?"),
+        ("nmae=x", "did you mean name?"),
+        ("recipe.vae.zzz=3", "known here: recipe.vae.latent_dim, recipe.vae.objective"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(
+    recipe: Path, override: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(recipe, [override])
+    key = override.partition("=")[0]
+    assert f"override {override}: unknown key {key}; {meant}" in str(caught.value)
+
+
+def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
+    recipe.write_text("[recipe.vae]\nlatent_dims = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(recipe)
+    assert str(caught.value).startswith(f"{recipe}: unknown key recipe.vae.latent_dims")
+    assert "recipe.vae.latent_dim?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("recipe.vae.beta=lots", "recipe.vae.beta: input should be a valid number"),
+        ("recipe.vae.beta=-1", "recipe.vae.beta: input should be greater than or equal to 0"),
+        ("recipe.vae.beta=inf", "recipe.vae.beta: input should be a finite number"),
+        ("recipe.graph.measure=pearson", "'conditional_difference', 'somers_d' or 'spearman'"),
+        ("recipe.vae=3", "recipe.vae: input should be a valid dictionary"),
+        ("name=3", "quote it: '\"3\"'"),
+        ("name=Über", "name: string should match pattern"),
+        ("recipe.dataset.source=photos", "recipe.attributes is empty"),
+        ("recipe.vae.beta.x=3", "recipe.vae.beta is a value, not a section"),
+    ],
+)
+def test_a_value_that_does_not_hold_is_explained(
+    recipe: Path, override: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(recipe, [override])
+    assert complaint in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(recipe: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(recipe, ["recipe.vae.beta=lots", "recipe.vae.stepz=3"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_or_broken_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such recipe"):
+        load(tmp_path / "nowhere.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match=r"broken\.toml: not a TOML file"):
+        load(tmp_path / "broken.toml")
+
+
+def test_relative_paths_mean_the_working_directory(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(
+        recipe,
+        ["recipe.dataset.source=photos", 'recipe.attributes=["hat"]', "recipe.mllm.model=models/x"],
+    )
+    assert config.storage == str(tmp_path / "runs")
+    assert config.recipe.dataset.source == str(tmp_path / "photos")
+    assert config.recipe.mllm.model == str(tmp_path / "models/x")
+
+
+def test_what_is_no_path_stays_as_it_is(recipe: Path) -> None:
+    endpoint = ["recipe.mllm.endpoint=http://host:1/v1", "recipe.mllm.model=org/model"]
+    config = load(recipe, ["storage=s3://bucket/runs", *endpoint])
+    assert config.storage == "s3://bucket/runs"
+    assert config.recipe.dataset.source == "faces"
+    assert config.recipe.mllm.model == "org/model"
+
+
+def test_settings_are_frozen_and_survive_json() -> None:
+    config = RunConfig()
+    with pytest.raises(ValueError, match="frozen"):
+        config.name = "other"  # type: ignore[misc]
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_known_keys_hold_sections_and_leaves() -> None:
+    assert {"recipe", "recipe.vae", "recipe.vae.beta", "scale.mllm.num_replicas"} <= set(
+        known_keys()
+    )

@@ -1,0 +1,93 @@
+"""A small data set on disk, and jobs to train on it."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from gdrl.config import TrainScale
+from gdrl.data.table import DatasetDescription, Row, write_description, write_images
+from gdrl.training.job import TrainingJob
+
+NUM_IMAGES = 96
+
+
+@dataclass
+class Reports:
+    """A report that remembers what it was told and keeps every checkpoint."""
+
+    folder: Path
+    rows: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
+    checkpoints: dict[int, Path] = field(default_factory=dict)
+
+    def __call__(self, step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        self.rows.append((step, dict(metrics)))
+        if checkpoint is not None:
+            self.checkpoints[step] = self.folder / f"step-{step}"
+            shutil.copytree(checkpoint, self.checkpoints[step])
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Reports:
+    return Reports(tmp_path / "reports")
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Squares: red or blue (factor red), left or right (factor left), of random brightness."""
+    folder = tmp_path_factory.mktemp("dataset")
+    rng = np.random.default_rng(0)
+    write_images(folder, [square(rng, number) for number in range(NUM_IMAGES)])
+    write_description(
+        folder,
+        DatasetDescription(
+            source="squares",
+            kind="world",
+            style=None,
+            num_images=NUM_IMAGES,
+            num_quarantined=0,
+            image_size=64,
+            attributes=("red", "left"),
+            truth=None,
+            attribution="",
+            seed=0,
+        ),
+    )
+    return folder
+
+
+def square(rng: np.random.Generator, number: int) -> Row:
+    red, left = rng.random(2) < 0.5
+    pixels = np.full((64, 64, 3), 30, dtype=np.uint8)
+    column = 8 if left else 36
+    brightness = rng.integers(150, 256)
+    pixels[20:44, column : column + 20, 0 if red else 2] = brightness
+    return Row(
+        pixels=pixels,
+        split="test" if number % 8 == 0 else "train",
+        factors={"red": float(red), "left": float(left)},
+    )
+
+
+@pytest.fixture
+def job(dataset: Path, reports: Reports) -> Callable[..., TrainingJob]:
+    """Build a one-worker CPU job for a recipe."""
+
+    def build(
+        recipe: BaseModel, resume: Path | None = None, every: int = 500, **inputs: Path
+    ) -> TrainingJob:
+        return TrainingJob(
+            recipe=recipe,
+            scale=TrainScale(checkpoint_every_steps=every),
+            inputs={"dataset": dataset, **inputs},
+            rank=0,
+            world_size=1,
+            report=reports,
+            resume=resume,
+        )
+
+    return build
