@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from gdrl.data.folder import DAMAGED, FolderImage, Quarantined, square, read_folder
+from gdrl.data.folder import DAMAGED, FolderImage, Quarantined, read_folder, square
 from gdrl.data.parallel import in_order
 
 CHUNK = 64

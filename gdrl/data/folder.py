@@ -129,11 +129,12 @@ class _UnusableError(Exception):
 
 
 def square(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """Upright, cut to its central square, resized by Lanczos, transparency laid over white."""
     upright = ImageOps.exif_transpose(image)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
-    square = _over_white(upright.crop((left, top, left + side, top + side)))
-    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+    central = _over_white(upright.crop((left, top, left + side, top + side)))
+    return np.asarray(central.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _over_white(image: Image.Image) -> Image.Image:
