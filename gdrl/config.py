@@ -237,8 +237,8 @@ class TrainScale(Section):
     """CPU threads of each worker; more threads than free cores cost a factor of ten."""
     use_gpu: bool = False
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """What DeepSpeed shards over the workers: 1 optimiser states, 2 gradients too, 3 weights too. For
-    models that fit, as these do, 2 costs 8 % of the speed on one worker and buys nothing."""
+    """What DeepSpeed shards over the workers: 1 optimiser states, 2 gradients too, 3 weights too.
+    For models that fit, as these do, 2 costs 8 % of one worker's speed and buys nothing."""
     checkpoint_every_steps: PositiveInt = 500
     max_failures: Annotated[int, Field(ge=0)] = 2
     resources_per_worker: dict[str, float] = {}
