@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
+from torch import Tensor
 
 from gdrl.data.causal_model import CausalModel
 from gdrl.data.faces import (
@@ -57,8 +59,7 @@ def _presence(engine: TransformersEngine, scenes: Scenes) -> dict[str, float]:
     """Share of right yes/no (level above 2.5), clean and degraded; error of the graded answers."""
     generator = np.random.default_rng(HELD_OUT_SEED)
     clean, truth = scenes.pictures[:, BASE], scenes.factors[:, BASE]
-    autoencoder = LinearAutoencoder(scenes)
-    degraded = to_uint8(degrade(to_pixels(clean[:, None]), autoencoder, generator, 0.5)[:, 0])
+    degraded = _degraded(scenes, to_pixels(clean[:, None]), generator, max_ghost=0.5)[:, 0]
     right = (scores(engine, clean) > _MAX_LEVEL / 2) == truth
     right_degraded = (scores(engine, degraded) > _MAX_LEVEL / 2) == truth
     faded = lessons.presence(scenes, len(clean), generator)
@@ -76,15 +77,27 @@ def _naming(engine: TransformersEngine, scenes: Scenes) -> dict[str, float]:
     generator = np.random.default_rng(HELD_OUT_SEED + 1)
     clean = lessons.strips(scenes, len(scenes), generator, all_options=True, partial=False)
     strips = lessons.strips(scenes, len(scenes), generator, all_options=True)
-    degraded = degrade(to_pixels(strips.frames), LinearAutoencoder(scenes), generator, 0.9)
+    degraded = _degraded(scenes, to_pixels(strips.frames), generator, max_ghost=0.9)
     right = names(engine, np.rint(clean.frames).astype(np.uint8)) == clean.answers.numpy()
-    right_degraded = names(engine, to_uint8(degraded)) == strips.answers.numpy()
+    right_degraded = names(engine, degraded) == strips.answers.numpy()
     nothing = clean.answers.numpy() == lessons.NOTHING
     return {
         "naming": float(right.mean()),
         "naming, none of these": float(right[nothing].mean()),
         "naming, degraded": float(right_degraded.mean()),
     }
+
+
+def _degraded(
+    scenes: Scenes,
+    pixels: Float[Tensor, "groups frames 3 64 64"],
+    generator: np.random.Generator,
+    max_ghost: float,
+) -> UInt8[ndarray, "groups frames 64 64 3"]:
+    """Degrade 25 groups at a time: each call either ghosts all or none."""
+    autoencoder = LinearAutoencoder(scenes)
+    batches = [degrade(batch, autoencoder, generator, max_ghost) for batch in pixels.split(25)]
+    return to_uint8(torch.cat(batches))
 
 
 def _association(

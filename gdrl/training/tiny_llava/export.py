@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
-from safetensors.numpy import save_file
-from safetensors.torch import save_file as save_torch_file
+from safetensors.numpy import save
+from safetensors.torch import save as save_tensors
 
 from gdrl.mllm.embedded import mahalanobis
 from gdrl.mllm.transformers_engine import TransformersEngine
@@ -41,7 +41,8 @@ def export(model: Any, processor: Any, out: Path) -> None:
     for name, tensor in model.state_dict().items():
         if name != "lm_head.weight":  # tied to the embeddings
             tensors[_legacy(name)] = tensor.to(torch.bfloat16).contiguous()
-    save_torch_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    # Bytes first: save_file would leave the file unreadable for other users.
+    (out / "model.safetensors").write_bytes(save_tensors(tensors, metadata={"format": "pt"}))
 
 
 def export_domain(
@@ -70,10 +71,8 @@ def export_domain(
         "whitening": whitening,
         "threshold": np.array([np.quantile(distances, _QUANTILE)]),
     }
-    save_file(
-        {name: np.ascontiguousarray(value, np.float32) for name, value in statistics.items()},
-        out / "domain.safetensors",
-    )
+    arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in statistics.items()}
+    (out / "domain.safetensors").write_bytes(save(arrays))
 
 
 def _features(
