@@ -13,7 +13,7 @@ import urllib3
 
 from gdrl.mllm import embedded
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 
 
 @pytest.fixture(scope="session")
