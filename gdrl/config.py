@@ -96,12 +96,15 @@ class DatasetRecipe(Section):
 
 
 class VaeRecipe(Section):
-    """The unsupervised beta-VAE (Higgins et al. 2017)."""
+    """The unsupervised beta-VAE (Higgins et al. 2017), or an objective to compare it with."""
 
     latent_dim: PositiveInt = 20
-    objective: Literal["beta_vae", "vae"] = "beta_vae"
-    """``vae`` sets beta to 1."""
+    objective: Literal["beta_vae", "vae", "beta_tcvae", "factor_vae"] = "beta_vae"
+    """``vae`` sets beta to 1. ``beta_tcvae`` (Chen et al. 2018) and ``factor_vae`` (Kim & Mnih
+    2018) press on the total correlation of the latents, and run on one worker."""
     beta: NonNegativeFloat = 4.0
+    """Weight of the KL (``beta_vae``), of the total correlation within it (``beta_tcvae``), or of
+    the total correlation on top of it (``factor_vae``, whose paper writes gamma: 10 to 100)."""
     reconstruction: Literal["gaussian", "bernoulli"] = "gaussian"
     reconstruction_weight: PositiveFloat = 10.0
     """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
@@ -113,6 +116,15 @@ class VaeRecipe(Section):
     learning_rate: PositiveFloat = 2e-3
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _capacity_for_kl(self) -> "VaeRecipe":
+        if self.capacity and self.objective in ("beta_tcvae", "factor_vae"):
+            raise ValueError(
+                f"recipe.vae.capacity: {self.objective} has no target KL; set capacity = 0, or "
+                "objective = beta_vae"
+            )
+        return self
 
 
 class MLLMRecipe(Section):

@@ -1,10 +1,14 @@
-"""The joint discriminator D(x, z): encoder pairs against decoder pairs (GEM, section 3.3)."""
+"""Discriminators: of image and code (GEM, section 3.3), and of codes alone (FactorVAE)."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gdrl.models.encoder import CHANNELS, HIDDEN_DIM, convolutions
+
+CODE_LAYERS = 6
+CODE_HIDDEN_DIM = 1000
+CODE_LEAK = 0.2
 
 
 class Discriminator(nn.Module):
@@ -33,3 +37,23 @@ class Discriminator(nn.Module):
         """Logits."""
         joint: Tensor = self.joint(torch.cat([self.images(images), self.codes(codes)], dim=1))
         return joint.squeeze(1).float()
+
+
+class CodeDiscriminator(nn.Module):
+    """Code to one logit, whose optimum is ``log q(z) / prod_j q(z_j)``.
+
+    Six layers of 1,000 leaky ReLUs (Kim & Mnih 2018, appendix A): 5 million weights, six times the
+    VAE's. The paper's two softmax outputs are one logit here, their difference.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (latent_dim, *[CODE_HIDDEN_DIM] * (CODE_LAYERS - 1)):
+            layers += [nn.Linear(inputs, CODE_HIDDEN_DIM), nn.LeakyReLU(CODE_LEAK)]
+        self.layers = nn.Sequential(*layers, nn.Linear(CODE_HIDDEN_DIM, 1))
+
+    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+        """Logits."""
+        logits: Tensor = self.layers(codes)
+        return logits.squeeze(1).float()

@@ -1,4 +1,4 @@
-"""The unsupervised stage: a beta-VAE on the training split."""
+"""The unsupervised stage: a VAE on the training split, under one of four objectives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gdrl.config import VaeRecipe
 from gdrl.data.table import load_images
+from gdrl.errors import ConfigError
 from gdrl.models.beta_vae import BetaVae, sample
+from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import save_model
 from gdrl.training import loop, losses
 from gdrl.training.batches import below, check_shares, generator_at, positions_at, share, to_images
@@ -26,8 +29,21 @@ class Batch:
 
     images: Float[Tensor, "batch 3 64 64"]
     noise: Float[Tensor, "batch latent"]
+    orders: Int64[Tensor, "batch latent"]
+    """An order of the batch for each latent."""
     capacity: float
     """Target KL of this step, in nats."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A batch once through the VAE: what every objective needs."""
+
+    mean: Float[Tensor, "batch latent"]
+    logvar: Float[Tensor, "batch latent"]
+    codes: Float[Tensor, "batch latent"]
+    reconstruction: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
 
 
 class BetaVaeObjective(nn.Module):
@@ -41,45 +57,127 @@ class BetaVaeObjective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``loss`` and its terms: per image, in nats but for the weight of the reconstruction."""
         recipe = self._recipe
-        mean, logvar = self.vae.posterior(batch.images)
-        logits = self.vae.logits(sample(mean, logvar, batch.noise))
-        reconstruction = RECONSTRUCTION[recipe.reconstruction](logits, batch.images)
-        kl = losses.kl_by_latent(mean, logvar).sum()
-        pressure = (kl - batch.capacity).abs() if recipe.capacity else kl
+        passed = through(self.vae, batch, recipe)
+        pressure = (passed.kl - batch.capacity).abs() if recipe.capacity else passed.kl
         beta = 1.0 if recipe.objective == "vae" else recipe.beta
-        loss = recipe.reconstruction_weight * reconstruction + beta * pressure
-        return {"loss": loss, "reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        loss = recipe.reconstruction_weight * passed.reconstruction + beta * pressure
+        return _terms(loss, passed)
 
 
+class BetaTcVaeObjective(nn.Module):
+    """Reconstruction + KL + (beta - 1) TC (Chen et al. 2018).
+
+    The KL is index-code information + total correlation + KL of each latent to its prior (eq. 2);
+    the paper weighs the middle one by beta and the others by 1. Only the surplus is estimated, from
+    the batch: the KL itself is exact.
+
+    Pitfall: the estimate is biased, the more the smaller the batch; see
+    :func:`losses.total_correlation`. ``beta = 1`` is the VAE.
+    """
+
+    def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
+        super().__init__()
+        self.vae = vae
+        self._recipe = recipe
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """``loss`` and its terms, unweighted."""
+        recipe = self._recipe
+        passed = through(self.vae, batch, recipe)
+        correlation = losses.total_correlation(passed.codes, passed.mean, passed.logvar)
+        loss = recipe.reconstruction_weight * passed.reconstruction + passed.kl
+        return _terms(loss + (recipe.beta - 1) * correlation, passed, total_correlation=correlation)
+
+
+class FactorVaeObjective(nn.Module):
+    """Reconstruction + KL + beta TC (Kim & Mnih 2018, eq. 2), the TC read off a discriminator.
+
+    D tells codes from permuted codes and learns log q(z) / prod_j q(z_j); its mean over codes is
+    the total correlation (eq. 3). One loss trains D on constant codes, the encoder against a
+    constant D. Both share Adam's settings, and one batch gives codes and permuted codes; the paper
+    takes betas (0.5, 0.9) for D and a second batch.
+
+    Pitfall: the encoder follows D, not the total correlation. While D knows nothing the term is 0,
+    and where D loses the logged value falls although the latents are tied as before: the paper
+    reports the estimate to be low throughout.
+    """
+
+    def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
+        super().__init__()
+        self.vae = vae
+        self.discriminator = CodeDiscriminator(vae.latent_dim)
+        self._recipe = recipe
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """``loss`` and its terms, unweighted."""
+        recipe = self._recipe
+        passed = through(self.vae, batch, recipe)
+        codes = passed.codes.detach()
+        error = losses.discriminator_error(
+            self.discriminator(codes), self.discriminator(losses.permuted(codes, batch.orders))
+        )
+        constant = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+        correlation = functional_call(self.discriminator, constant, (passed.codes,)).mean()
+        loss = recipe.reconstruction_weight * passed.reconstruction + passed.kl
+        loss = loss + recipe.beta * correlation + error
+        return _terms(loss, passed, total_correlation=correlation, discriminator=error)
+
+
+OBJECTIVES: dict[str, Callable[[BetaVae, VaeRecipe], nn.Module]] = {
+    "vae": BetaVaeObjective,
+    "beta_vae": BetaVaeObjective,
+    "beta_tcvae": BetaTcVaeObjective,
+    "factor_vae": FactorVaeObjective,
+}
 RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gaussian": losses.squared_error,
     "bernoulli": losses.bernoulli_error,
 }
 
 
+def through(vae: BetaVae, batch: Batch, recipe: VaeRecipe) -> Pass:
+    """Encode, sample, decode; reconstruction and KL as every objective has them."""
+    mean, logvar = vae.posterior(batch.images)
+    codes = sample(mean, logvar, batch.noise)
+    reconstruction = RECONSTRUCTION[recipe.reconstruction](vae.logits(codes), batch.images)
+    return Pass(mean, logvar, codes, reconstruction, losses.kl_by_latent(mean, logvar).sum())
+
+
+def draw_orders(
+    num_images: int, latent_dim: int, generator: torch.Generator
+) -> Int64[Tensor, "batch latent"]:
+    """A permutation of the batch for each latent."""
+    return torch.rand(num_images, latent_dim, generator=generator).argsort(dim=0)
+
+
 def train(job: TrainingJob) -> None:
     """Train on ``inputs["dataset"]``; publish model.safetensors, model.json and metrics.jsonl.
 
     Raises:
-        ConfigError: the workers cannot share a batch evenly.
+        ConfigError: the workers cannot share a batch evenly, or the objective cannot be shared.
         DataError: the data set cannot be read.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(VaeRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
+    _check_scale(job, recipe)
     pixels = torch.from_numpy(load_images(job.inputs["dataset"], "train").pixels)
     torch.manual_seed(recipe.seed)
     vae = BetaVae(recipe.latent_dim)
-    engine = Engine(BetaVaeObjective(vae, recipe), job, recipe.batch_size, recipe.precision)
+    objective = OBJECTIVES[recipe.objective](vae, recipe)
+    engine = Engine(objective, job, recipe.batch_size, recipe.precision)
 
     def batch_at(step: int) -> Batch:
         positions = positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
-        noise = torch.randn(
-            recipe.batch_size, recipe.latent_dim, generator=generator_at(step, recipe.seed)
-        )
+        generator = generator_at(step, recipe.seed)
+        shape = (recipe.batch_size, recipe.latent_dim)
+        noise = torch.randn(shape, generator=generator)
+        # Of the share: with more workers than one no objective looks at it.
+        orders = draw_orders(recipe.batch_size // job.world_size, recipe.latent_dim, generator)
         return Batch(
             images=to_images(pixels[share(job, positions)].to(engine.device)),
             noise=share(job, noise).to(engine.device),
+            orders=orders.to(engine.device),
             capacity=capacity_at(step, recipe.steps, recipe.capacity),
         )
 
@@ -87,3 +185,25 @@ def train(job: TrainingJob) -> None:
         save_model(vae, folder, below("vae.", weights), seed=recipe.seed)
 
     loop.run(job, recipe, engine, batch_at, publish)
+
+
+def _check_scale(job: TrainingJob, recipe: VaeRecipe) -> None:
+    """Total correlation is of the whole batch; the mean over shares is another number."""
+    if recipe.objective not in ("beta_tcvae", "factor_vae"):
+        return
+    if job.world_size > 1:
+        raise ConfigError(
+            f"recipe.vae.objective = {recipe.objective} estimates from the whole batch, so "
+            f"{job.world_size} workers would change its results; set scale.vae.num_workers = 1"
+        )
+    if recipe.objective == "factor_vae" and job.scale.zero_stage == 3:
+        # ZeRO-3 keeps a module's weights only while that module runs: no constant copy of D.
+        raise ConfigError(
+            "scale.vae.zero_stage = 3 does not go with recipe.vae.objective = factor_vae; "
+            "zero_stage = 0 does"
+        )
+
+
+def _terms(loss: Tensor, passed: Pass, **others: Tensor) -> dict[str, Tensor]:
+    shown = {"reconstruction": passed.reconstruction, "kl": passed.kl, **others}
+    return {"loss": loss} | {name: term.detach() for name, term in shown.items()}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gdrl.config import VaeRecipe
+from gdrl.config import TrainScale, VaeRecipe
 from gdrl.errors import ConfigError, TrainingFailed
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import load_model
 from gdrl.tracking import MetricLog
-from gdrl.training import vae
+from gdrl.training import losses, vae
 from gdrl.training.job import TrainingJob
 
 RECIPE = VaeRecipe(latent_dim=6, steps=4, batch_size=8, precision="fp32")
@@ -67,6 +70,88 @@ def test_workers_that_cannot_share_a_batch_are_refused(
     )
     with pytest.raises(ConfigError, match="batch_size = 8"):
         vae.train(shared)
+
+
+@pytest.mark.parametrize("objective", ["beta_tcvae", "factor_vae"])
+def test_other_objectives_train_publish_and_resume(job, reports, objective) -> None:
+    recipe = RECIPE.model_copy(update={"objective": objective})
+    vae.train(job(recipe, every=2))
+    straight = load_file(reports.checkpoints.pop(4) / "published/model.safetensors")
+    halfway = reports.checkpoints.pop(2)
+    reports.folder = reports.folder / "resumed"
+    vae.train(job(recipe, every=2, resume=halfway))
+    published = reports.checkpoints[4] / "published"
+    resumed = load_file(published / "model.safetensors")
+    assert load_model(published).kind == "beta_vae"
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert "total_correlation" in list(MetricLog(published / "metrics.jsonl"))[-1]
+
+
+def test_beta_tcvae_at_beta_1_is_the_vae() -> None:
+    model, batch = BetaVae(6), one_batch()
+    plain = vae.BetaVaeObjective(model, RECIPE.model_copy(update={"objective": "vae"}))
+    sibling = vae.BetaTcVaeObjective(model, RECIPE.model_copy(update={"beta": 1.0}))
+    torch.testing.assert_close(sibling(batch)["loss"], plain(batch)["loss"])
+
+
+def test_encoder_and_discriminator_learn_against_each_other() -> None:
+    torch.manual_seed(0)
+    model, batch = BetaVae(6), one_batch()
+    light, heavy = (
+        vae.FactorVaeObjective(model, RECIPE.model_copy(update={"beta": beta}))
+        for beta in (0.0, 50.0)
+    )
+    heavy.load_state_dict(light.state_dict())
+    gradients = []
+    for objective in (light, heavy):
+        objective.zero_grad()
+        objective(batch)["loss"].backward()
+        gradients.append({name: p.grad.clone() for name, p in objective.named_parameters()})
+    changed = {
+        name for name in gradients[0] if not torch.equal(gradients[0][name], gradients[1][name])
+    }
+    # The weight reaches the encoder and nothing else; the discriminator learns at either.
+    assert changed
+    assert all(name.startswith("vae.encoder.") for name in changed)
+    assert all(gradients[0][f"discriminator.layers.{i}.weight"].any() for i in (0, 12))
+
+
+def test_the_discriminator_finds_the_total_correlation_of_bits() -> None:
+    torch.manual_seed(0)
+    judge = CodeDiscriminator(2)
+    optimiser = torch.optim.Adam(judge.parameters(), lr=1e-3)
+    for _ in range(40):
+        codes = (torch.randint(0, 2, (128, 1)) * 2.0 - 1).expand(-1, 2)
+        mixed = losses.permuted(codes, vae.draw_orders(128, 2, torch.default_generator))
+        error = losses.discriminator_error(judge(codes), judge(mixed))
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+    assert judge(codes).mean().item() == pytest.approx(np.log(2), abs=0.15)
+
+
+def test_objectives_of_the_whole_batch_are_refused_on_several_workers(job) -> None:
+    built = job(RECIPE.model_copy(update={"objective": "beta_tcvae"}))
+    with pytest.raises(ConfigError, match=r"set scale\.vae\.num_workers = 1"):
+        vae.train(replace(built, world_size=2))
+    built = job(RECIPE.model_copy(update={"objective": "factor_vae"}))
+    with pytest.raises(ConfigError, match="zero_stage = 3"):
+        vae.train(replace(built, scale=TrainScale(zero_stage=3)))
+
+
+def test_a_capacity_without_a_target_kl_is_refused() -> None:
+    with pytest.raises(ValueError, match="factor_vae has no target KL"):
+        VaeRecipe(objective="factor_vae", capacity=5.0)
+
+
+def one_batch() -> vae.Batch:
+    generator = torch.Generator().manual_seed(0)
+    return vae.Batch(
+        images=torch.rand(8, 3, 64, 64, generator=generator),
+        noise=torch.randn(8, 6, generator=generator),
+        orders=vae.draw_orders(8, 6, generator),
+        capacity=0.0,
+    )
 
 
 def test_the_published_weights_are_finite_floats(job, reports) -> None:
