@@ -64,7 +64,10 @@ def test_the_same_run_again_goes_on_and_a_changed_recipe_starts_anew(inputs, tmp
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize(
     ("function", "message"),
-    [("fail", "128 pixels too small"), ("diverge", "loss is not finite at step 1")],
+    [
+        ("fail", f"{VaeRecipe().batch_size} pixels too small"),
+        ("diverge", "loss is not finite at step 1"),
+    ],
 )
 def test_a_run_that_fails_for_good_says_what_the_worker_said(inputs, tmp_path, function, message):
     with pytest.raises(TrainingFailed, match=message):
