@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,10 @@ from gdrl.config import RunConfig
 from gdrl.execution import execute
 
 __all__ = ["endpoint"]
+
+# A shell starts what runs in the background with SIGINT ignored, and what that starts ignores it too:
+# the drivers that tests interrupt. Where the parent handles a signal, a child begins with the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests share the machine with Ray workers; two threads a process would cost a factor of ten.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
