@@ -14,8 +14,8 @@ from gdrl.execution import execute
 
 __all__ = ["endpoint"]
 
-# A shell starts what runs in the background with SIGINT ignored, and what that starts ignores it too:
-# the drivers that tests interrupt. Where the parent handles a signal, a child begins with the default.
+# What a shell starts in the background ignores SIGINT, and so do its children: the drivers that
+# tests interrupt. Where the parent handles a signal, a child begins with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests share the machine with Ray workers; two threads a process would cost a factor of ten.
