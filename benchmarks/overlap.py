@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,6 +83,11 @@ def main() -> None:
             for _ in range(options.rounds)
         ]
     disconnect()
+    print_table(rounds, options)
+
+
+def print_table(rounds: Sequence[tuple[float, float, float]], options: argparse.Namespace) -> None:
+    """Medians of (training, scoring, both) in seconds; the last line as JSON."""
     train_seconds, score_seconds, both_seconds = map(statistics.median, zip(*rounds, strict=True))
     overlap = both_seconds / max(train_seconds, score_seconds)
     for name, value in (

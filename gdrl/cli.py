@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gdrl import inspection, settings
-from gdrl.artifacts import Store, open_store
+from gdrl.artifacts import Storage, Store, open_store
 from gdrl.config import RunConfig
 from gdrl.errors import GdrlError, StageFailed
 from gdrl.pipeline import STAGES, plan, refuse_drift, select
@@ -84,7 +84,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
 
 def _job(artifact: str | None, arguments: argparse.Namespace) -> None:
     config = settings.load(arguments.recipe, arguments.overrides)
-    store = open_store(config.storage)
+    store = open_store(Storage(config.storage, config.s3))
     if arguments.dry_run:
         decisions = plan(config, store)
         chosen = decisions if artifact is None else select(artifact, decisions)
@@ -101,7 +101,7 @@ def _job(artifact: str | None, arguments: argparse.Namespace) -> None:
 
 def _plan(arguments: argparse.Namespace) -> str:
     config = settings.load(arguments.recipe, arguments.overrides)
-    return inspection.describe_plan(plan(config, open_store(config.storage)))
+    return inspection.describe_plan(plan(config, open_store(Storage(config.storage, config.s3))))
 
 
 def _status(arguments: argparse.Namespace) -> str:
@@ -116,7 +116,7 @@ def _show(arguments: argparse.Namespace) -> str:
     manifest = run.finished(artifact)
     if arguments.json:
         return json.dumps(manifest.metrics, indent=2)
-    return inspection.describe_artifact(manifest, run.store.location(arguments.artifact))
+    return inspection.describe_artifact(manifest, str(run.store.location(arguments.artifact)))
 
 
 def _diff(arguments: argparse.Namespace) -> str:
@@ -125,7 +125,7 @@ def _diff(arguments: argparse.Namespace) -> str:
 
 
 def _store(arguments: argparse.Namespace) -> Store:
-    return open_store(arguments.storage)
+    return open_store(Storage(arguments.storage))
 
 
 def exit_after(act: Callable[[], None]) -> NoReturn:

@@ -161,11 +161,12 @@ class _Attempt:
             manifests={
                 name: run.finished(name).model_dump(mode="json") for name, run in runs.items()
             },
+            sources={name: run.source(name) for name, run in runs.items()},
         )
 
     def _write_tensorboard(self, out: Artifact) -> None:
         folder = self.run.store.location(f"{self.run.name}/attempts/{self.number}/tensorboard")
-        write_tensorboard(MetricLog(out.path / "metrics.jsonl"), Path(folder) / out.name)
+        write_tensorboard(MetricLog(out.path / "metrics.jsonl"), Path(folder.uri) / out.name)
 
     def _say(self, line: str) -> None:
         say(line)

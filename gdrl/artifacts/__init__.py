@@ -8,7 +8,8 @@ from gdrl.artifacts.manifest import (
     fingerprint,
     plain_metrics,
 )
-from gdrl.artifacts.run import Artifact, Inputs, Run, git_commit, package_versions
+from gdrl.artifacts.run import Artifact, Inputs, Run, Source, git_commit, package_versions
+from gdrl.artifacts.storage import Storage
 from gdrl.artifacts.store import LocalStore, Store, open_store
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Manifest",
     "Metrics",
     "Run",
+    "Source",
+    "Storage",
     "Store",
     "describe_files",
     "fingerprint",

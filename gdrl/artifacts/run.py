@@ -4,15 +4,15 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gdrl.artifacts.manifest import MANIFEST, FileEntry, Manifest, sha256_of
-from gdrl.artifacts.store import Store
-from gdrl.errors import ArtifactCorrupt, ArtifactExists, ArtifactMissing
+from gdrl.artifacts.manifest import MANIFEST, Manifest
+from gdrl.artifacts.storage import Storage
+from gdrl.artifacts.store import Store, open_store
+from gdrl.errors import ArtifactExists, ArtifactMissing
 
 PACKAGES = ("gdrl", "torch", "ray", "deepspeed", "transformers")
 
@@ -24,8 +24,8 @@ class Artifact:
     name: str
     path: Path
     """An empty local folder; everything in it becomes the artifact."""
-    training: str
-    """Folder or URI for Ray Train's own checkpoints; the same one each time the stage is run."""
+    training: Storage
+    """For Ray Train's own checkpoints; the same one each time the stage is run."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Inputs(Mapping[str, Path]):
     folders: Mapping[str, Path]
     manifests: Mapping[str, dict[str, Any]]
     """The manifest of each input, as plain JSON."""
+    sources: Mapping[str, "Source"]
+    """The address of each input, for work on other machines."""
 
     def __getitem__(self, name: str) -> Path:
         return self.folders[name]
@@ -71,18 +73,25 @@ class Run:
             )
         return manifest
 
-    def open(self, artifact: str) -> Path:
-        """A local folder with the files of a finished artifact, each checked.
+    def open(self, artifact: str, only: Collection[str] | None = None) -> Path:
+        """A local folder with the files of a finished artifact, or ``only`` these, each checked.
 
         Raises:
             ArtifactMissing: where it is not finished.
             ArtifactCorrupt: naming the first file that differs from the manifest.
         """
         files = self.finished(artifact).files
-        folder = self.store.fetch(f"{self.name}/{artifact}", [entry.path for entry in files])
-        for entry in files:
-            _verify(folder / entry.path, entry)
-        return folder
+        chosen = [entry for entry in files if only is None or entry.path in only]
+        return self.store.fetch(f"{self.name}/{artifact}", chosen)
+
+    def source(self, artifact: str) -> "Source":
+        """The address of a finished artifact.
+
+        Raises:
+            ArtifactMissing: where it is not finished.
+        """
+        fingerprint = self.finished(artifact).fingerprint
+        return Source(self.store.location(""), self.name, artifact, fingerprint)
 
     def begin(self, artifact: str, stage: str) -> Artifact:
         """A working folder; leftovers of processes that died are deleted."""
@@ -132,6 +141,20 @@ class Run:
         self.store.append(f"{self.name}/attempts/{attempt}/log.txt", line + "\n")
 
 
+@dataclass(frozen=True)
+class Source:
+    """A finished artifact by its address: each machine opens it for itself. Small; pickles."""
+
+    storage: Storage
+    run: str
+    artifact: str
+    fingerprint: str
+
+    def open(self, only: Collection[str] | None = None) -> Path:
+        """As :meth:`Run.open`, on the machine that calls it."""
+        return Run(open_store(self.storage), self.run).open(self.artifact, only)
+
+
 def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Versions as installed, read without importing anything."""
     found = {}
@@ -157,26 +180,3 @@ def git_commit() -> str | None:
 
 def _json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=2).encode()
-
-
-_verified: set[tuple[Path, int, FileEntry]] = set()
-_verifying = threading.Lock()
-
-
-def _verify(path: Path, entry: FileEntry) -> None:
-    """Check a file once per process and state: several stages open the same dataset."""
-    if not path.is_file():
-        raise ArtifactCorrupt(f"{path} is missing, though its manifest lists it; {_REMEDY}")
-    status = path.stat()
-    if status.st_size != entry.size:
-        raise ArtifactCorrupt(
-            f"{path} has {status.st_size} bytes, its manifest says {entry.size}; {_REMEDY}"
-        )
-    state = (path, status.st_mtime_ns, entry)
-    with _verifying:
-        if state not in _verified and sha256_of(path) != entry.sha256:
-            raise ArtifactCorrupt(f"{path} differs from its manifest in sha256; {_REMEDY}")
-        _verified.add(state)
-
-
-_REMEDY = "delete the artifact's folder and run the same command again to make it anew"

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from gdrl.artifacts.manifest import MANIFEST
+from gdrl.artifacts.manifest import MANIFEST, FileEntry, verify
+from gdrl.artifacts.storage import Storage
 from gdrl.errors import ConfigError
 
 
@@ -42,22 +43,25 @@ class Store(Protocol):
         FileExistsError where ``key`` has a manifest already; nothing of it is touched then.
         """
 
-    def fetch(self, key: str, paths: Sequence[str]) -> Path:
-        """A local folder that holds these files of ``key``."""
+    def fetch(self, key: str, files: Sequence[FileEntry]) -> Path:
+        """A local folder that holds these files of ``key``, each as its entry says.
+
+        ArtifactCorrupt, naming the first file that differs from its entry.
+        """
 
     def discard(self, key: str) -> None:
         """Delete all below ``key``, its manifest first."""
 
-    def location(self, key: str) -> str:
-        """The path or URI of ``key``, for people and for Ray Train's own checkpoints."""
+    def location(self, key: str) -> Storage:
+        """The address of ``key``, for people and for Ray Train's own checkpoints."""
 
 
-def open_store(storage: str) -> Store:
+def open_store(storage: Storage) -> Store:
     """The store behind a folder or URI. The one place where another kind of storage plugs in."""
-    scheme, separator, _ = storage.partition("://")
+    scheme, separator, _ = storage.uri.partition("://")
     if separator:
-        raise ConfigError(f"storage = {storage!r}: {scheme}:// is not built yet; name a folder")
-    return LocalStore(Path(storage).absolute())
+        raise ConfigError(f"storage = {storage.uri!r}: {scheme}:// is not built yet; name a folder")
+    return LocalStore(Path(storage.uri).absolute())
 
 
 class LocalStore:
@@ -129,8 +133,10 @@ class LocalStore:
         folder.with_suffix(".lock").unlink()
         self._locks.pop(folder).close()
 
-    def fetch(self, key: str, paths: Sequence[str]) -> Path:  # noqa: ARG002 - a remote store copies
-        """The folder itself: its files are local already."""
+    def fetch(self, key: str, files: Sequence[FileEntry]) -> Path:
+        """The folder itself: its files are local already, and checked now."""
+        for entry in files:
+            verify(self.root / key / entry.path, entry)
         return self.root / key
 
     def discard(self, key: str) -> None:
@@ -141,9 +147,9 @@ class LocalStore:
             target.rename(trash / target.name)
             shutil.rmtree(trash)
 
-    def location(self, key: str) -> str:
+    def location(self, key: str) -> Storage:
         """The absolute path."""
-        return str(self.root / key)
+        return Storage(str(self.root / key))
 
     def _work(self, key: str) -> Path:
         work = self.root / key.partition("/")[0] / ".work"

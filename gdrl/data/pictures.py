@@ -1,6 +1,7 @@
 """Pictures in and out: PNG bytes, and grids of equal images as one PNG."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,3 +23,8 @@ def save_grid(path: Path, images: UInt8[ndarray, "rows columns height width 3"])
     grid = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.ascontiguousarray(grid)).save(path, optimize=True)
+
+
+def slug(name: str) -> str:
+    """The part of a file name that stands for an attribute: lower case, the rest dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -95,6 +95,18 @@ class ImageTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def pixels_of(self, ids: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size 3"]:
+        """The images with these ids, in their order.
+
+        Raises:
+            DataError: an id is not in this table.
+        """
+        if not (missing := np.setdiff1d(ids, self.ids)).size:
+            return self.pixels[np.searchsorted(self.ids, ids)]
+        raise DataError(
+            f"{missing.size} images are not in this data set, the first id {missing[0]}"
+        )
+
 
 def write_images(out: Path, rows: Iterable[Row]) -> int:
     """Write ``images-00000.parquet``, … into ``out`` and return the number of rows.

@@ -7,9 +7,8 @@ crash, a kill or a lost node therefore finds the last checkpoint; a changed reci
 import hashlib
 import json
 import shutil
-import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +143,9 @@ def _run(trainer: Any, task: Task, name: str, progress: Progress) -> Any:
     import ray
     from ray.train import ControllerError, WorkerGroupError
 
-    future: Future[Any] = Future()
-
-    def fit_and_tell() -> None:
-        try:
-            future.set_result(trainer.fit())
-        except BaseException as error:  # noqa: BLE001 (raised again by future.result() below)
-            future.set_exception(error)
-
-    threading.Thread(target=fit_and_tell, name=f"fit-{name}", daemon=True).start()
+    thread = ThreadPoolExecutor(1, thread_name_prefix=f"fit-{name}")
+    future = thread.submit(trainer.fit)
+    thread.shutdown(wait=False)
     while not wait([future], timeout=POLL_SECONDS).done:
         _show(ray.get(task.relay.latest.remote()), progress)
     _show(ray.get(task.relay.latest.remote()), progress)

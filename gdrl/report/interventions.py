@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from gdrl.data.pictures import slug
 from gdrl.report.figures.pictures import Picture, embed
-from gdrl.report.sources import Matrix, Sources, finite, matrix, slug
+from gdrl.report.sources import Matrix, Sources, finite, matrix
 
 NUM_COLUMNS = 9
 """Values in a sprite where ``evaluation.json`` does not list them."""

@@ -8,9 +8,6 @@ from gdrl.report.figures.timeline import Timeline, draw_timeline
 from gdrl.report.sources import Sources, finite
 from gdrl.report.wording import count, percent, readable
 
-OUTSIDE = 0.2
-"""Share of images outside the embedded MLLM's domain from which the page opens with a warning."""
-
 
 @dataclass(frozen=True)
 class Respondent:
@@ -23,8 +20,8 @@ class Respondent:
     counts: list[tuple[str, str]]
     is_embedded: bool
     domain_message: str
+    """The warning of ``score_images``, which the page opens with; empty where none was due."""
     outside: str
-    is_outside: bool
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,6 @@ def read_respondent(sources: Sources) -> Respondent | None:
         is_embedded=is_embedded,
         domain_message=str(domain.get("message") or ""),
         outside=percent(fraction) if fraction is not None else "",
-        is_outside=fraction is not None and fraction >= OUTSIDE,
     )
 
 

@@ -1,5 +1,6 @@
 """The graph as the artifacts tell it: measured, refined, and true where the truth is known."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,41 +85,40 @@ def read_relations(sources: Sources) -> Relations | None:
     measured = matrix(graph.get("adjacency") or graph.get("estimated"))
     if not names or measured is None:
         return None
-    refined = _refined(sources, evaluated, names)
-    truth = _truth(sources, evaluated, names)
-    lower, upper = matrix(graph.get("lower")), matrix(graph.get("upper"))
-    support = _support(graph.get("support"), len(names))
+    values = {
+        "measured": measured,
+        "lower": matrix(graph.get("lower")),
+        "upper": matrix(graph.get("upper")),
+        "support": _support(graph.get("support"), len(names)),
+        "refined": _refined(sources, evaluated, names),
+        "truth": _truth(sources, evaluated, names),
+    }
+    return Relations(
+        names=names,
+        measured=measured,
+        refined=values["refined"],
+        truth=values["truth"],
+        pairs=_pairs(names, values),
+        measure=str(graph.get("measure", "")),
+        confidence=finite(graph.get("confidence")),
+        signed=bool(graph.get("signed", True)),
+    )
 
-    def at(values: Matrix | None, i: int, j: int) -> float | None:
-        return values[i][j] if values is not None else None
 
-    pairs = [
+def _pairs(names: list[str], values: Mapping[str, Matrix | None]) -> list[Relation]:
+    """Every ordered pair of names with its cell of each matrix; ``None`` where there is none."""
+    return [
         Relation(
             source=i,
             target=j,
             source_name=names[i],
             target_name=names[j],
-            measured=measured[i][j],
-            lower=at(lower, i, j),
-            upper=at(upper, i, j),
-            support=at(support, i, j),
-            refined=at(refined, i, j),
-            truth=at(truth, i, j),
+            **{field: None if rows is None else rows[i][j] for field, rows in values.items()},
         )
         for i in range(len(names))
         for j in range(len(names))
         if i != j
     ]
-    return Relations(
-        names=names,
-        measured=measured,
-        refined=refined,
-        truth=truth,
-        pairs=pairs,
-        measure=str(graph.get("measure", "")),
-        confidence=finite(graph.get("confidence")),
-        signed=bool(graph.get("signed", True)),
-    )
 
 
 def _refined(sources: Sources, evaluated: dict[str, Any], names: list[str]) -> Matrix | None:

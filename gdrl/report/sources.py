@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +68,3 @@ def reordered(values: Matrix | None, have: Sequence[str], want: Sequence[str]) -
         return None
     at = [list(have).index(name) for name in want]
     return [[values[i][j] for j in at] for i in at]
-
-
-def slug(name: str) -> str:
-    """The part of a file name that stands for an attribute: lower case, the rest dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gdrl import evaluation as measure
 from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import EvaluationRecipe, RunConfig
 from gdrl.data.pictures import save_grid
-from gdrl.data.scores import Scores, read_scores
+from gdrl.data.scores import read_scores
 from gdrl.data.table import ImageTable, load_images, read_description
 from gdrl.distributed.serve import serving
 from gdrl.graph import CorrelationGraph, auroc, match
@@ -24,55 +25,59 @@ NUM_PICTURES = 12
 NUM_FACES = 4
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A model once over the images: what every number and picture below is made of."""
+
+    scored_codes: Float[ndarray, "scored latent"]
+    codes: Float[ndarray, "test latent"]
+    rebuilt: UInt8[ndarray, "test height width 3"]
+
+
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Measure β-VAE and DisGraph side by side on the test split, and draw what they do."""
     recipe, matching = config.recipe.evaluation, config.recipe.matching
     vae, disgraph = (Representation.load(inputs[name]) for name in ("vae", "disgraph"))
     test, scores = load_images(inputs["dataset"], "test"), read_scores(inputs["scores"])
-    scored = _scored_pixels(inputs, scores)
+    scored = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
+    before, after = (_measure(model, scored, test.pixels) for model in (vae, disgraph))
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
-        naming = name_latents(disgraph, scored, scores, matching, mllm.answer)
-    latents = _with_auroc(naming.rows(), disgraph.encode(test.pixels), test)
-    unaligned = match(vae.encode(scored), scores.levels, matching.threshold)
-    vae_latents = _with_auroc(
-        latent_rows(unaligned, scores.attributes), vae.encode(test.pixels), test
-    )
-    images = {"vae": vae.reconstruct(test.pixels), "disgraph": disgraph.reconstruct(test.pixels)}
+        naming = name_latents(disgraph, after.scored_codes, scores, matching, mllm.answer)
+    unaligned = match(before.scored_codes, scores.levels, matching.threshold)
+    vae_latents = _with_auroc(latent_rows(unaligned, scores.attributes), before.codes, test)
+    latents = _with_auroc(naming.rows(), after.codes, test)
     graph = _graph_section(inputs)
     metrics = {
-        **_reconstruction_metrics(test.pixels, images),
+        **_reconstruction_metrics(test.pixels, before.rebuilt, after.rebuilt),
         **_matching_metrics(latents, vae_latents, recipe),
-        **_disentanglement_metrics({"": disgraph, "vae_": vae}, test, recipe),
+        **_disentanglement_metrics({"": after.codes, "vae_": before.codes}, test, recipe),
         **_relation_metrics(graph, recipe),
     }
-    _draw(out, test.pixels, images, naming.strips)
-    draw_interventions(
-        out.path / "interventions",
-        disgraph,
-        test.pixels[:NUM_FACES],
-        disgraph.encode(scored),
-        latents,
-    )
+    rows = np.stack([test.pixels, before.rebuilt, after.rebuilt])[:, :NUM_PICTURES]
+    save_grid(out.path / "reconstructions.png", rows)
+    for latent, strip in enumerate(naming.strips):
+        save_grid(out.path / f"traversals/latent-{latent:02d}.png", strip[:NUM_FACES])
+    faces = after.codes[:NUM_FACES]
+    draw_interventions(out.path / "interventions", disgraph, faces, after.scored_codes, latents)
     evaluation = {
         "metrics": metrics,
         "attributes": list(scores.attributes),
         "latents": latents,
         "graph": graph,
-        "interventions": {
-            "names": graph["names"],
-            "values": np.linspace(0, 1, NUM_VALUES).tolist(),
-            "predicted": graph["refined"],
-            "truth": graph["effect"],
-        },
+        "interventions": _intervention_section(graph),
         "domain": json.loads((inputs["scores"] / "scores.json").read_text())["domain"],
     }
     (out.path / "evaluation.json").write_text(json.dumps(evaluation, indent=2))
     return metrics
 
 
-def _scored_pixels(inputs: Inputs, scores: Scores) -> UInt8[ndarray, "n height width 3"]:
-    train = load_images(inputs["dataset"], "train")
-    return train.pixels[np.searchsorted(train.ids, scores.ids)]
+def _measure(
+    model: Representation,
+    scored: UInt8[ndarray, "scored height width 3"],
+    test: UInt8[ndarray, "test height width 3"],
+) -> Measured:
+    codes = model.encode(test)
+    return Measured(model.encode(scored), codes, model.decode(codes))
 
 
 def _with_auroc(
@@ -106,30 +111,29 @@ def _matching_metrics(
 
 
 def _reconstruction_metrics(
-    originals: UInt8[ndarray, "n height width 3"], rebuilt: Mapping[str, ndarray]
+    originals: UInt8[ndarray, "n height width 3"],
+    by_vae: UInt8[ndarray, "n height width 3"],
+    by_disgraph: UInt8[ndarray, "n height width 3"],
 ) -> dict[str, float]:
-    truth = originals / np.float32(255)
-    errors = {
-        name: measure.mse(truth, images / np.float32(255)) for name, images in rebuilt.items()
-    }
+    truth, vae, disgraph = (x / np.float32(255) for x in (originals, by_vae, by_disgraph))
+    error, vae_error = measure.mse(truth, disgraph), measure.mse(truth, vae)
     return {
-        "mse": errors["disgraph"],
-        "vae_mse": errors["vae"],
-        "mse_ratio": errors["disgraph"] / errors["vae"],
-        "psnr": measure.psnr(truth, rebuilt["disgraph"] / np.float32(255)),
+        "mse": error,
+        "vae_mse": vae_error,
+        "mse_ratio": error / vae_error,
+        "psnr": measure.psnr(truth, disgraph),
     }
 
 
 def _disentanglement_metrics(
-    models: Mapping[str, Representation], test: ImageTable, recipe: EvaluationRecipe
+    models: Mapping[str, Float[ndarray, "n latent"]], test: ImageTable, recipe: EvaluationRecipe
 ) -> dict[str, float]:
-    """MIG and DCI of each model, its prefix before each name; nothing where no factor is known."""
+    """MIG and DCI of the codes by prefix of the names; nothing where no factor is known."""
     if not test.factors:
         return {}
     factors = np.stack(list(test.factors.values()), axis=1)
     metrics = {}
-    for prefix, model in models.items():
-        codes = model.encode(test.pixels)
+    for prefix, codes in models.items():
         dci = measure.dci(codes, factors, seed=recipe.seed)
         metrics[f"{prefix}mig"] = measure.mig(codes, factors)
         metrics[f"{prefix}dci_disentanglement"] = dci.disentanglement
@@ -191,13 +195,11 @@ def _relation_metrics(graph: Mapping[str, Any], recipe: EvaluationRecipe) -> dic
     return metrics
 
 
-def _draw(
-    out: Artifact,
-    originals: UInt8[ndarray, "n height width 3"],
-    rebuilt: Mapping[str, ndarray],
-    strips: Sequence[UInt8[ndarray, "faces frames height width 3"]],
-) -> None:
-    rows = np.stack([originals, rebuilt["vae"], rebuilt["disgraph"]])
-    save_grid(out.path / "reconstructions.png", rows[:, :NUM_PICTURES])
-    for latent, strip in enumerate(strips):
-        save_grid(out.path / f"traversals/latent-{latent:02d}.png", strip[:NUM_FACES])
+def _intervention_section(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """What setting an attribute does to the others: by the refined graph, and in truth."""
+    return {
+        "names": graph["names"],
+        "values": np.linspace(0, 1, NUM_VALUES).tolist(),
+        "predicted": graph["refined"],
+        "truth": graph["effect"],
+    }

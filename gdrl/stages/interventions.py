@@ -1,14 +1,13 @@
 """Set an attribute, let the graph move the others, decode: pictures behind the report's slider."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
-from gdrl.data.pictures import save_grid
+from gdrl.data.pictures import save_grid, slug
 from gdrl.models.representation import Representation
 
 NUM_VALUES = 9
@@ -19,26 +18,20 @@ ABSENT, PRESENT = 0.03, 0.97
 def draw_interventions(
     folder: Path,
     model: Representation,
-    faces: UInt8[ndarray, "faces height width 3"],
+    faces: Float[ndarray, "faces latents"],
     codes: Float[ndarray, "images latents"],
     latents: list[dict[str, Any]],
 ) -> None:
     """Write ``<slug>.png``, where the graph moves the others, and ``<slug>-alone.png``.
 
-    One pair for each named latent. Rows are faces, columns the attribute from absent to present
-    over the range of ``codes``.
+    One pair for each named latent. Rows are the codes ``faces``, columns the attribute from absent
+    to present over the range of ``codes``.
     """
-    start = model.encode(faces)
     named = [latent for latent in latents if latent["attribute"] is not None]
     for latent in named:
         low, high = np.quantile(codes[:, latent["index"]], (ABSENT, PRESENT))
         values = np.linspace(low, high, NUM_VALUES)[:: latent["sign"]]
         for suffix, propagate in (("", True), ("-alone", False)):
-            moved = [model.set_latent(start, latent["index"], v, propagate) for v in values]
+            moved = [model.set_latent(faces, latent["index"], v, propagate) for v in values]
             frames = np.stack([model.decode(code) for code in moved], axis=1)
             save_grid(folder / f"{slug(latent['attribute'])}{suffix}.png", frames)
-
-
-def slug(attribute: str) -> str:
-    """The attribute as a file name: lower case, everything but letters and digits a hyphen."""
-    return re.sub(r"[^a-z0-9]+", "-", attribute.lower()).strip("-")

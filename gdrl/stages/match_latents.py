@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import RunConfig
 from gdrl.data.pictures import save_grid
@@ -17,11 +15,10 @@ from gdrl.stages.naming import name_latents
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Match the β-VAE's latents to the scored attributes and have the traversals named."""
     scores = read_scores(inputs["scores"])
-    images = load_images(inputs["dataset"], "train")
-    pixels = images.pixels[np.searchsorted(images.ids, scores.ids)]
+    pixels = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
     vae = Representation.load(inputs["vae"])
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
-        naming = name_latents(vae, pixels, scores, config.recipe.matching, mllm.answer)
+        naming = name_latents(vae, vae.encode(pixels), scores, config.recipe.matching, mllm.answer)
     for latent, strip in enumerate(naming.strips):
         save_grid(out.path / f"strips/latent-{latent:02d}.png", strip)
     rows = naming.rows()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from gdrl.config import MatchingRecipe
@@ -54,13 +54,12 @@ def latent_rows(matching: Matching, attributes: Sequence[str]) -> list[LatentRow
 
 def name_latents(
     model: Representation,
-    pixels: UInt8[ndarray, "images height width 3"],
+    codes: Float[ndarray, "images latent"],
     scores: Scores,
     recipe: MatchingRecipe,
     ask: Ask,
 ) -> Naming:
     """Match the codes of the scored images to their scores, then show traversals to the MLLM."""
-    codes = model.encode(pixels)
     matching = match(codes, scores.levels, recipe.threshold)
     strips = [
         model.traverse(codes, latent, NUM_FACES, recipe.num_frames, recipe.traversal_range)

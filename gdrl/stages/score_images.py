@@ -28,7 +28,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         Progress("score_images", unit="images") as progress,
     ):
         table = score_stream(dataset, ids, attributes, mllm, config.scale.stream, progress.update)
-    domain = check_domain(recipe.mllm, images.pixels[np.isin(images.ids, ids)], attributes)
+    domain = check_domain(recipe.mllm, images.pixels_of(ids), attributes)
     if domain.message:
         say(f"WARNING  score_images: {domain.message}")
     pq.write_table(table, out.path / "scores.parquet")

@@ -13,6 +13,6 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         recipe=config.recipe.disgraph,
         inputs=inputs,
         scale=config.scale.disgraph,
-        storage=out.training,
+        storage=out.training.uri,
         out=out.path,
     )

@@ -13,6 +13,6 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         recipe=config.recipe.vae,
         inputs=inputs,
         scale=config.scale.vae,
-        storage=out.training,
+        storage=out.training.uri,
         out=out.path,
     )

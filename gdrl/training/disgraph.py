@@ -92,8 +92,6 @@ def _check_zero(job: TrainingJob, recipe: DisGraphRecipe) -> None:
     }
     used = [f"recipe.disgraph.{name}" for name, weight in constant.items() if weight]
     if job.scale.zero_stage == 3 and used:
-        # ZeRO-3 keeps a module's weights only while that module runs; the two terms read through
-        # weights that are not to learn.
         raise ConfigError(
             f"scale.disgraph.zero_stage = 3 does not go with {' and '.join(used)} > 0; "
             "zero_stage = 2 does"

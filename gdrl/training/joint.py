@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from gdrl.config import DisGraphRecipe
 from gdrl.models.beta_vae import sample
@@ -14,6 +13,7 @@ from gdrl.models.disgraph import NodeEmbedding
 from gdrl.models.graph_vae import GraphVae
 from gdrl.training import losses
 from gdrl.training.annotations import Assignment
+from gdrl.training.constant import constant
 
 # SUBLIME's defaults (appendix C): features masked at 0.2 to 0.4, edges dropped at 0.5.
 FEATURE_MASKING = 0.2
@@ -170,9 +170,7 @@ class JointObjective(nn.Module):
         """
         start = codes[-len(swapped) :]
         codes = torch.where(swapped & self.carries, start.roll(1, dims=0), start)
-        encoder = self.model.encoder
-        constant = {name: p.detach() for name, p in encoder.named_parameters()}
-        mean, _ = functional_call(encoder, constant, (self.model.decode(codes),))
+        mean, _ = constant(self.model.encoder, self.model.decode(codes))
         slope, bias = self.log_slope.detach().exp(), self.bias.detach()
         read = slope * mean.float()[:, self.latents] + bias
         meant = (slope * codes[:, self.latents] + bias).sigmoid()
@@ -220,10 +218,9 @@ class JointObjective(nn.Module):
             self.discriminator(batch.images, codes.detach()),
             self.discriminator(drawn.detach(), batch.prior_codes),
         )
-        constant = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         adversarial = losses.generator_error(
-            functional_call(self.discriminator, constant, (batch.images, codes)),
-            functional_call(self.discriminator, constant, (drawn, batch.prior_codes)),
+            constant(self.discriminator, batch.images, codes),
+            constant(self.discriminator, drawn, batch.prior_codes),
         )
         return {"discriminator": discriminator, "adversarial": adversarial}
 

@@ -8,7 +8,6 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from gdrl.config import VaeRecipe
 from gdrl.data.table import load_images
@@ -18,6 +17,7 @@ from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import save_model
 from gdrl.training import loop, losses
 from gdrl.training.batches import below, check_shares, generator_at, positions_at, share, to_images
+from gdrl.training.constant import constant
 from gdrl.training.engine import Engine
 from gdrl.training.job import TrainingJob
 from gdrl.training.schedule import capacity_at
@@ -36,35 +36,51 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Pass:
-    """A batch once through the VAE: what every objective needs."""
+class Posterior:
+    """q(z | x) of a batch, a draw from it, and its KL to the prior."""
 
     mean: Float[Tensor, "batch latent"]
     logvar: Float[Tensor, "batch latent"]
     codes: Float[Tensor, "batch latent"]
-    reconstruction: Float[Tensor, ""]
     kl: Float[Tensor, ""]
 
 
-class BetaVaeObjective(nn.Module):
-    """Reconstruction + beta KL (Higgins et al. 2017), or beta |KL - C| (Burgess et al. 2018)."""
+class VaeObjective(nn.Module):
+    """Weighted reconstruction + a pressure on the codes, which is what the objectives differ in."""
 
     def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
         super().__init__()
         self.vae = vae
-        self._recipe = recipe
+        self.recipe = recipe
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``loss`` and its terms: per image, in nats but for the weight of the reconstruction."""
-        recipe = self._recipe
-        passed = through(self.vae, batch, recipe)
-        pressure = (passed.kl - batch.capacity).abs() if recipe.capacity else passed.kl
-        beta = 1.0 if recipe.objective == "vae" else recipe.beta
-        loss = recipe.reconstruction_weight * passed.reconstruction + beta * pressure
-        return _terms(loss, passed)
+        """``loss`` and its unweighted terms: per image, in nats but for a Gaussian's squares."""
+        mean, logvar = self.vae.posterior(batch.images)
+        codes = sample(mean, logvar, batch.noise)
+        compare = RECONSTRUCTION[self.recipe.reconstruction]
+        reconstruction = compare(self.vae.logits(codes), batch.images)
+        kl = losses.kl_by_latent(mean, logvar).sum()
+        pressure, others = self.pressure(Posterior(mean, logvar, codes, kl), batch)
+        loss = self.recipe.reconstruction_weight * reconstruction + pressure
+        shown = {"reconstruction": reconstruction, "kl": kl, **others}
+        return {"loss": loss} | {name: term.detach() for name, term in shown.items()}
+
+    def pressure(self, posterior: Posterior, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is added to the reconstruction, and the terms to show beside it."""
+        raise NotImplementedError
 
 
-class BetaTcVaeObjective(nn.Module):
+class BetaVaeObjective(VaeObjective):
+    """Reconstruction + beta KL (Higgins et al. 2017), or beta |KL - C| (Burgess et al. 2018)."""
+
+    def pressure(self, posterior: Posterior, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """``beta KL``, or its distance from this step's capacity."""
+        beta = 1.0 if self.recipe.objective == "vae" else self.recipe.beta
+        kl = (posterior.kl - batch.capacity).abs() if self.recipe.capacity else posterior.kl
+        return beta * kl, {}
+
+
+class BetaTcVaeObjective(VaeObjective):
     """Reconstruction + KL + (beta - 1) TC (Chen et al. 2018).
 
     The KL is index-code information + total correlation + KL of each latent to its prior (eq. 2);
@@ -75,21 +91,18 @@ class BetaTcVaeObjective(nn.Module):
     :func:`losses.total_correlation`. ``beta = 1`` is the VAE.
     """
 
-    def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
-        super().__init__()
-        self.vae = vae
-        self._recipe = recipe
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``loss`` and its terms, unweighted."""
-        recipe = self._recipe
-        passed = through(self.vae, batch, recipe)
-        correlation = losses.total_correlation(passed.codes, passed.mean, passed.logvar)
-        loss = recipe.reconstruction_weight * passed.reconstruction + passed.kl
-        return _terms(loss + (recipe.beta - 1) * correlation, passed, total_correlation=correlation)
+    def pressure(
+        self,
+        posterior: Posterior,
+        batch: Batch,  # noqa: ARG002 (its siblings look at it)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """``KL + (beta - 1) TC``."""
+        correlation = losses.total_correlation(posterior.codes, posterior.mean, posterior.logvar)
+        pressure = posterior.kl + (self.recipe.beta - 1) * correlation
+        return pressure, {"total_correlation": correlation}
 
 
-class FactorVaeObjective(nn.Module):
+class FactorVaeObjective(VaeObjective):
     """Reconstruction + KL + beta TC (Kim & Mnih 2018, eq. 2), the TC read off a discriminator.
 
     D tells codes from permuted codes and learns log q(z) / prod_j q(z_j); its mean over codes is
@@ -103,27 +116,21 @@ class FactorVaeObjective(nn.Module):
     """
 
     def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
-        super().__init__()
-        self.vae = vae
+        super().__init__(vae, recipe)
         self.discriminator = CodeDiscriminator(vae.latent_dim)
-        self._recipe = recipe
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``loss`` and its terms, unweighted."""
-        recipe = self._recipe
-        passed = through(self.vae, batch, recipe)
-        codes = passed.codes.detach()
+    def pressure(self, posterior: Posterior, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """``KL + beta TC``, and D's own error, which trains D alone."""
+        codes = posterior.codes.detach()
         error = losses.discriminator_error(
             self.discriminator(codes), self.discriminator(losses.permuted(codes, batch.orders))
         )
-        constant = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        correlation = functional_call(self.discriminator, constant, (passed.codes,)).mean()
-        loss = recipe.reconstruction_weight * passed.reconstruction + passed.kl
-        loss = loss + recipe.beta * correlation + error
-        return _terms(loss, passed, total_correlation=correlation, discriminator=error)
+        correlation = constant(self.discriminator, posterior.codes).mean()
+        pressure = posterior.kl + self.recipe.beta * correlation + error
+        return pressure, {"total_correlation": correlation, "discriminator": error}
 
 
-OBJECTIVES: dict[str, Callable[[BetaVae, VaeRecipe], nn.Module]] = {
+OBJECTIVES: dict[str, type[VaeObjective]] = {
     "vae": BetaVaeObjective,
     "beta_vae": BetaVaeObjective,
     "beta_tcvae": BetaTcVaeObjective,
@@ -133,14 +140,6 @@ RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gaussian": losses.squared_error,
     "bernoulli": losses.bernoulli_error,
 }
-
-
-def through(vae: BetaVae, batch: Batch, recipe: VaeRecipe) -> Pass:
-    """Encode, sample, decode; reconstruction and KL as every objective has them."""
-    mean, logvar = vae.posterior(batch.images)
-    codes = sample(mean, logvar, batch.noise)
-    reconstruction = RECONSTRUCTION[recipe.reconstruction](vae.logits(codes), batch.images)
-    return Pass(mean, logvar, codes, reconstruction, losses.kl_by_latent(mean, logvar).sum())
 
 
 def draw_orders(
@@ -197,13 +196,7 @@ def _check_scale(job: TrainingJob, recipe: VaeRecipe) -> None:
             f"{job.world_size} workers would change its results; set scale.vae.num_workers = 1"
         )
     if recipe.objective == "factor_vae" and job.scale.zero_stage == 3:
-        # ZeRO-3 keeps a module's weights only while that module runs: no constant copy of D.
         raise ConfigError(
             "scale.vae.zero_stage = 3 does not go with recipe.vae.objective = factor_vae; "
             "zero_stage = 0 does"
         )
-
-
-def _terms(loss: Tensor, passed: Pass, **others: Tensor) -> dict[str, Tensor]:
-    shown = {"reconstruction": passed.reconstruction, "kl": passed.kl, **others}
-    return {"loss": loss} | {name: term.detach() for name, term in shown.items()}

@@ -10,6 +10,7 @@ from gdrl.artifacts import (
     LocalStore,
     Manifest,
     Run,
+    Storage,
     describe_files,
     fingerprint,
     open_store,
@@ -126,7 +127,7 @@ def test_a_truncated_and_a_lost_file_are_named(run: Run) -> None:
 
 def test_discard_takes_the_checkpoints_too(run: Run, store: LocalStore) -> None:
     out = run.begin("vae", "train_vae")
-    checkpoint = Path(out.training) / "checkpoint"
+    checkpoint = Path(out.training.uri) / "checkpoint"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     run.commit(out, fill(out))
@@ -183,4 +184,4 @@ def test_metrics_become_json_numbers() -> None:
 
 def test_another_kind_of_storage_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="s3:// is not built yet"):
-        open_store("s3://bucket/runs")
+        open_store(Storage("s3://bucket/runs"))

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gdrl.data.pictures import encode_png, save_grid
+from gdrl.data.pictures import encode_png, save_grid, slug
 
 
 def test_png_keeps_every_pixel() -> None:
@@ -18,3 +18,7 @@ def test_frame_of_row_and_column_is_where_the_page_cuts_it(tmp_path: Path) -> No
     grid = np.asarray(Image.open(tmp_path / "deep/grid.png"))
     assert grid.shape == (2 * 4, 3 * 5, 3)
     np.testing.assert_array_equal(grid[4:8, 10:15], images[1, 2])
+
+
+def test_a_file_name_stands_for_an_attribute() -> None:
+    assert slug("Pale_Skin (very)") == "pale-skin-very"

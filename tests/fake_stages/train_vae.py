@@ -10,7 +10,7 @@ HANGS = 99
 
 
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
-    checkpoint = Path(out.training) / "checkpoint"
+    checkpoint = Path(out.training.uri) / "checkpoint"
     resumed = checkpoint.exists()
     (out.path / "model.txt").write_text("half a mod")
     if config.recipe.vae.seed == HANGS and not resumed:

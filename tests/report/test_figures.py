@@ -12,7 +12,7 @@ from gdrl.report.figures.heatmap import draw_heatmaps
 from gdrl.report.figures.layout import ring_order
 from gdrl.report.figures.timeline import draw_timeline
 from gdrl.report.relations import read_relations
-from gdrl.report.sources import Sources, reordered, slug
+from gdrl.report.sources import Sources, reordered
 from gdrl.report.wording import duration, number, percent, signed, words
 from tests.report.conftest import Run
 
@@ -115,4 +115,3 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert percent(1.0).startswith("100")
     assert duration(3720).replace("\N{NARROW NO-BREAK SPACE}", " ") == "1 h 2 min"
     assert words(["a", "b", "c"]) == "a, b and c"
-    assert slug("Pale_Skin (very)") == "pale-skin-very"

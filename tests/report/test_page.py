@@ -167,7 +167,7 @@ def test_images_outside_the_embedded_domain_open_with_a_warning(run: Run, tmp_pa
     run.edit("scores", "scores.json", domain=domain)
     page = page_of(run, tmp_path)
     assert page.all("aside", "banner")
-    assert "97 % of these images" in page.text
+    assert "97 % lie outside" in page.text
     assert "These look like photographs." in page.text
 
 
