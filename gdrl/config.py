@@ -114,7 +114,9 @@ class VaeRecipe(Section):
     batch_size: PositiveInt = 32
     """Global batch: each worker takes its slice, so results do not depend on their number."""
     learning_rate: PositiveFloat = 2e-3
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16`` is for machines that compute in it, as GPUs do: a CPU core with AMX gained half
+    (613 to 398 images/s), one without lost more than half (127 to 330)."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -178,7 +180,7 @@ class DisGraphRecipe(Section):
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
     """Share of the batch drawn from the scored images, for the alignment term."""
     learning_rate: PositiveFloat = 1.5e-3
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16"] = "fp32"
     num_layers: PositiveInt = 1
     """Directed GCN layers on top of the residual ``adjacency.T @ z``."""
     reconstruction_weight: NonNegativeFloat = 10.0
