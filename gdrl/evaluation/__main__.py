@@ -1,7 +1,8 @@
 """``python -m gdrl.evaluation codes.parquet factors.parquet``: the metrics of anyone's model.
 
 One row per image in both files, in the same order; every column a latent, or a factor. A column
-``id`` in both is checked to be the same and is neither.
+``id`` in both is checked to be the same and is neither. Latents are numbers; a factor may be text,
+whose values are classes.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import numpy as np
 
 from gdrl.errors import DataError, GdrlError
 from gdrl.evaluation.report import evaluate
+from gdrl.evaluation.rows import MAX_VALUES
 
 _ID = "id"
+_PANDAS_INDEX = "__index_level_0__"
 _PREFIX = "factor:"  # how gdrl's own datasets mark their factor columns
 
 
@@ -24,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 0, or 1 with a message where a person can do something."""
     options = _parser().parse_args(argv)
     try:
-        codes, factors = _read(options.codes), _read(options.factors)
+        codes = _read(options.codes, text=False)
+        factors = _read(options.factors, text=True)
         _check_rows(options.codes, codes, options.factors, factors)
         names = [name.removeprefix(_PREFIX) for name in factors if name != _ID]
         report = evaluate(
@@ -56,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Columns by name. Text becomes its rank among the values, true and false become 1 and 0."""
+def _read(path: Path, *, text: bool) -> dict[str, Any]:
+    """Columns by name. Text, if welcome, becomes its rank among the values."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -69,20 +73,38 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read as parquet: {error}") from error
     if len(set(table.column_names)) != table.num_columns:
         raise DataError(f"{path} has two columns of one name")
-    return {name: _column(path, name, table.column(name)) for name in table.column_names}
+    if _PANDAS_INDEX in table.column_names:
+        raise DataError(f"{path} holds a data frame's index: write it with index=False")
+    return {name: _column(path, name, table.column(name), text) for name in table.column_names}
 
 
-def _column(path: Path, name: str, column: Any) -> Any:
+def _column(path: Path, name: str, column: Any, text: bool) -> Any:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(column.type):  # a data frame's categories
+        column = column.cast(column.type.value_type)
     if column.null_count:
         raise DataError(f"{path}: column {name!r} has {column.null_count} missing values")
     values = column.to_numpy()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return values if name == _ID else np.unique(values, return_inverse=True)[1]
+    if name == _ID:
+        return values
+    if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return _ranks(path, name, values)
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        raise DataError(f"{path}: column {name!r} is {column.type}, neither number nor text")
+        wanted = "neither number nor text" if text else "not a number: a latent has to be one"
+        raise DataError(f"{path}: column {name!r} is {column.type}, {wanted}")
     return values
+
+
+def _ranks(path: Path, name: str, texts: Any) -> Any:
+    """Classes 0, 1, …; text has no order, so that many values cannot be binned."""
+    values, ranks = np.unique(texts, return_inverse=True)
+    if len(values) > MAX_VALUES:
+        raise DataError(
+            f"{path}: column {name!r} has {len(values)} different texts, too many for a factor; "
+            f"leave it out, or call it {_ID} where it names the images"
+        )
+    return ranks
 
 
 def _check_rows(

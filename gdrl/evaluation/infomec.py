@@ -50,7 +50,8 @@ def infomec(
     their code: 10,000 images, information by 10 nearest neighbours (Ross, 2014), unpenalised
     regression with balanced classes, 100 iterations, judged on the images it was fitted on; a
     latent is active when its range exceeds a twentieth of the widest. ``discrete_codes``:
-    information by counting, regression on one-hot codes. ``fast``: 5,000 images; over 20
+    information by counting, regression on one-hot codes. Factors of more than 64 values come in 20
+    bins, where their code takes each value for a class. ``fast``: 5,000 images; over 20
     codes it differed by at most 0.12 in InfoM (sd 0.034), 0.003 in InfoE and 0.10 in InfoC (0.036),
     most on codes with hardly any information, whose shares of it are noise.
 
@@ -115,6 +116,8 @@ def _information(
     """Of one factor and one code, sorted by the code. Classes of one image are left out."""
     counts = np.bincount(classes)
     kept = counts[classes] > 1
+    if not kept.any():
+        return 0.0
     classes, code = classes[kept], code[kept]
     radius = np.empty(len(code))
     neighbors = np.minimum(num_neighbors, counts - 1)

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
+from gdrl.evaluation.pixels import Images, check_scale
+
 # Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5; 3.5 sigma cuts it there.
 _SIGMA = 1.5
 _TRUNCATE = 3.5
@@ -15,11 +17,10 @@ _C1 = 0.01**2
 _C2 = 0.03**2
 
 Image = Float[np.ndarray, "row column channel"]
-Images = Float[np.ndarray, "image row column channel"]
 
 
 def mse(original: Images, reconstruction: Images) -> float:
-    """Mean squared error over images, pixels and channels.
+    """``mean (x - y)²`` over images, pixels and channels.
 
     Pitfall: blind to what is small. A model can halve its error on skin and background and lose
     every smile, so report ``attribute_auroc`` beside it.
@@ -33,6 +34,7 @@ def psnr(original: Images, reconstruction: Images) -> float:
     """Peak signal-to-noise ratio in dB, ``10 log10(1 / mse)`` per image, averaged over images.
 
     Infinite if any image is reproduced exactly.
+
     Pitfall: the mean of logarithms is not the logarithm of the mean: it exceeds
     10 log10(1 / mse of all).
     """
@@ -43,10 +45,12 @@ def psnr(original: Images, reconstruction: Images) -> float:
 def ssim(original: Images, reconstruction: Images) -> float:
     """Structural similarity, mean over windows, channels and images; 1 for equal images.
 
-    Source: Wang et al., IEEE TIP 2004, eq. 13, with its Gaussian window, K1 = 0.01, K2 = 0.03,
-    dynamic range 1, windows that lie inside the image. Equals scikit-image's with
-    ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``; its *default* is a uniform
-    7 x 7 window and gives other numbers.
+    ``(2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2))``. Source: Wang et al., IEEE
+    TIP 2004, eq. 13, with its Gaussian window, K1 = 0.01, K2 = 0.03, dynamic range 1, windows that
+    lie inside the image.
+
+    Pitfall: numbers hang on the window. These are scikit-image's with ``gaussian_weights=True,
+    sigma=1.5, use_sample_covariance=False``; its *default*, a uniform 7 x 7, gives others.
 
     Raises ValueError as :func:`mse`, and for images smaller than the window of 11 pixels.
     """
@@ -83,6 +87,5 @@ def _squared_errors(original: Images, reconstruction: Images) -> Float[np.ndarra
 def _check(original: Images, reconstruction: Images) -> None:
     if original.shape != reconstruction.shape or original.ndim != 4 or not original.size:
         raise ValueError(f"cannot compare images {original.shape} and {reconstruction.shape}")
-    for images in (original, reconstruction):
-        if not (images.min() >= 0 and images.max() <= 1):
-            raise ValueError("images must lie in [0, 1]: divide uint8 images by 255")
+    check_scale(original)
+    check_scale(reconstruction)

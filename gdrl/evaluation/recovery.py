@@ -52,9 +52,9 @@ def mcc(
     constant latent. Source: Hyvärinen & Morioka, NeurIPS 2016; Zimmermann et al., ICML 2021.
     "spearman" is invariant to monotone maps of a latent. Closed form: no ``fast`` setting.
 
-    Pitfall: chance is far from 0 with many latents or few images (0.16 for 10 latents of noise, six
-    factors and 100 images), and a factor of unordered values
-    (shape, identity) has no correlation to find however well it is encoded.
+    Pitfall: chance is far from 0 with many latents or few images (0.18 for 10 latents of noise, six
+    factors and 100 images), and a factor of unordered values (shape, identity) has no correlation
+    to find however well it is encoded.
 
     Raises ValueError when a factor does not vary.
     """

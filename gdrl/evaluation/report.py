@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
+from numpy.typing import ArrayLike
 
 from gdrl.errors import DataError
 from gdrl.evaluation.attributes import tad
@@ -37,6 +38,9 @@ MEANINGS = {
     "pair_entanglement": "how tightly latents tie the given pair",
     "other_pairs_entanglement": "the same, median of the other pairs",
 }
+
+
+_MIN_IMAGES = 10
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Report:
 
 
 def evaluate(
-    codes: Shaped[np.ndarray, "image latent"],
-    factors: Shaped[np.ndarray, "image factor"],
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     names: Sequence[str] | None = None,
     pair: tuple[str, str] | None = None,
@@ -95,6 +99,8 @@ def evaluate(
 ) -> Report:
     """All representation metrics that apply, with the settings of the literature or ``fast`` ones.
 
+    ``codes``, (image, latent), and ``factors``, (image, factor), are anything that numpy takes for
+    an array of numbers: a tensor on the CPU, a data frame, lists.
     Factors are numbers, each value a class unless they are continuous (more than 64 values).
     ``names`` of the factors default to "0", "1", …; ``pair`` adds the entanglement of two of them.
     TAD is there when all factors are 0 or 1. 10,000 images of 10 latents and six 5-valued factors
@@ -103,25 +109,33 @@ def evaluate(
     Pitfalls: each metric's own docstring names its; above all, codes learned on correlated factors
     need an *uncorrelated* evaluation set, or the entangled pair goes unseen.
 
-    Raises DataError when the arrays do not pair up or hold a number that is not finite, when fewer
-    than two latents or two varying factors are there, a factor is too rare to be learned, or
-    ``names`` or ``pair`` do not fit.
+    Raises DataError when the arrays do not pair up or hold something that is not a finite number,
+    when fewer than two latents, two varying factors or ten images are there, a factor is too rare
+    to be learned, or ``names`` or ``pair`` do not fit.
     """
+    z, all_factors = _numbers("codes", codes).astype(np.float64), _numbers("factors", factors)
     try:
-        check_pair(codes, factors)
+        check_pair(z, all_factors)
     except ValueError as error:
         raise DataError(str(error)) from error
-    named = tuple(str(j) for j in range(factors.shape[1])) if names is None else tuple(names)
-    moving = varying(factors)
-    _check(codes, moving, named, pair)
+    named = tuple(str(j) for j in range(all_factors.shape[1])) if names is None else tuple(names)
+    moving = varying(all_factors)
+    _check(z, moving, named, pair)
     kept = tuple(name for name, moves in zip(named, moving, strict=True) if moves)
-    z, v = codes.astype(np.float64), factors[:, moving]
+    v = all_factors[:, moving]
     try:
         scores = _scores(z, v, fast, seed, pair and (kept.index(pair[0]), kept.index(pair[1])))
     except ValueError as error:  # a factor that hardly varies: the metric's message names it
         raise DataError(str(error)) from error
     left_out = tuple(name for name in named if name not in kept)
-    return Report(scores, len(codes), codes.shape[1], kept, left_out, fast, seed)
+    return Report(scores, len(z), z.shape[1], kept, left_out, fast, seed)
+
+
+def _numbers(subject: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{subject} are {array.dtype}: give numbers, as in {subject}.astype(float)")
+    return array
 
 
 def _scores(
@@ -160,7 +174,7 @@ def _scores(
 
 def _check(
     codes: Shaped[np.ndarray, "image latent"],
-    moving: Shaped[np.ndarray, " factor"],
+    moving: Bool[np.ndarray, " factor"],
     names: tuple[str, ...],
     pair: tuple[str, str] | None,
 ) -> None:
@@ -173,6 +187,8 @@ def _check(
             f"disentanglement is between two latents and two varying factors, not {codes.shape[1]} "
             f"and {moving.sum()}"
         )
+    if len(codes) < _MIN_IMAGES:
+        raise DataError(f"{len(codes)} images are too few to fit and hold out: bring hundreds")
     varied = {name for name, moves in zip(names, moving, strict=True) if moves}
     if pair is not None and (len(set(pair)) != 2 or not set(pair) <= varied or len(varied) < 3):
         raise DataError(f"{pair} is not a pair out of three or more factors: {sorted(varied)}")

@@ -10,7 +10,7 @@ MAX_FIT = 10_000
 
 
 def check_pair(codes: Shaped[np.ndarray, "..."], factors: Shaped[np.ndarray, "..."]) -> None:
-    """Raise ValueError unless both are finite (image, column) arrays of the same length."""
+    """Raise ValueError unless both are finite (image, column) numbers of the same length."""
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not len(codes):
         raise ValueError(f"codes {codes.shape} and factors {factors.shape} do not pair up")
     if not (np.isfinite(codes).all() and np.isfinite(factors).all()):
@@ -55,8 +55,10 @@ def split_rows(
 ) -> tuple[Int[np.ndarray, " fit"], Int[np.ndarray, " held_out"]]:
     """Random rows to fit on and half as many held out: the literature's 10,000 and 5,000 at most.
 
-    Fewer than 15,000 images are split two to one.
+    Fewer than 15,000 images are split two to one. Raises ValueError for fewer than three.
     """
+    if num_images < 3:
+        raise ValueError(f"of {num_images} images none can be held out: three are the least")
     rows = np.random.default_rng(seed).permutation(num_images)[: max_fit + max_fit // 2]
     fit, held_out = np.split(rows, [-(-2 * len(rows) // 3)])
     return fit, held_out

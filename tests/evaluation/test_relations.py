@@ -115,6 +115,20 @@ def test_direction_counts_only_pairs_that_are_truly_asymmetric(truth: np.ndarray
     assert direction_accuracy(estimated, truth) == pytest.approx(2 / 3)
 
 
+def test_the_order_of_the_attributes_does_not_matter(truth: np.ndarray) -> None:
+    estimated = truth + np.random.default_rng(0).normal(scale=0.3, size=truth.shape)
+    order = np.ix_([2, 0, 3, 1], [2, 0, 3, 1])
+    for metric in (
+        edge_auroc,
+        edge_average_precision,
+        sign_accuracy,
+        direction_accuracy,
+        weight_error,
+        structural_hamming_distance,
+    ):
+        assert metric(estimated[order], truth[order]) == pytest.approx(metric(estimated, truth))
+
+
 def test_the_diagonal_is_never_looked_at(truth: np.ndarray) -> None:
     loops = truth + 7 * np.eye(4)
     assert edge_auroc(loops, truth) == 1

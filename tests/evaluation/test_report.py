@@ -4,12 +4,16 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from gdrl.errors import DataError
 from gdrl.evaluation import evaluate
@@ -91,6 +95,40 @@ def test_arrays_that_cannot_be_scored_are_refused(identity: np.ndarray, grid: np
         evaluate(identity, rare, fast=True)
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, np.ndarray.tolist, pd.DataFrame])
+def test_tensors_lists_and_frames_are_arrays(
+    kind: Callable[[np.ndarray], Any], identity: np.ndarray, grid: np.ndarray
+) -> None:
+    few, factors = identity[:300], grid[:300] % 2
+    scores = evaluate(kind(few), kind(factors), fast=True).scores
+    assert scores == pytest.approx(dict(evaluate(few, factors, fast=True).scores))
+
+
+def test_what_is_no_number_and_what_is_too_little_is_refused(
+    identity: np.ndarray, grid: np.ndarray
+) -> None:
+    with pytest.raises(DataError, match="factors are <U"):
+        evaluate(identity, grid.astype(str))
+    with pytest.raises(DataError, match="codes are complex128"):
+        evaluate(identity * 1j, grid)
+    with pytest.raises(DataError, match="6 images are too few"):
+        evaluate(identity[:6], np.indices((2, 3)).reshape(2, -1).T)
+    with pytest.raises(DataError, match="do not pair up"):
+        evaluate(identity[:, 0], grid)
+
+
+def test_more_or_fewer_latents_than_factors_and_float_factors(
+    identity: np.ndarray, unrelated: np.ndarray, grid: np.ndarray
+) -> None:
+    codes, noise, factors = identity[:512], unrelated[:512], grid[:512]
+    more = evaluate(np.hstack([codes, noise]), factors, fast=True)
+    assert (more.num_latents, more.scores["mcc"]) == (8, pytest.approx(1, abs=0.01))
+    fewer = evaluate(codes[:, :2], factors, fast=True)
+    assert (fewer.num_latents, fewer.scores["mcc"]) == (2, pytest.approx(0.5, abs=0.01))
+    real = np.random.default_rng(0).random((600, 2))
+    assert evaluate(real, real, fast=True).scores["mig"] > 0.8
+
+
 def test_the_command_prints_a_table_or_json(
     files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,13 +175,19 @@ def test_files_that_do_not_fit_are_refused(
     assert "'image' is binary, neither number nor text" in complaint(capsys, codes, other)
     write(other, NAMES, grid, rare=pa.array([None, *grid[1:, 0]]))
     assert "'rare' has 1 missing values" in complaint(capsys, codes, other)
+    files_of = pa.array([f"{i}.png" for i in range(len(grid))])
+    write(other, NAMES, grid, file=files_of)
+    assert "'file' has 1536 different texts" in complaint(capsys, codes, other)
+    assert "'file' is string, not a number" in complaint(capsys, other, factors)
+    write(other, NAMES, grid, __index_level_0__=pa.array(range(len(grid))))
+    assert "write it with index=False" in complaint(capsys, other, factors)
 
 
 def test_ids_must_be_the_same_and_text_is_a_factor(
     tmp_path: Path, identity: np.ndarray, grid: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = np.arange(len(grid))
-    shapes = pa.array(np.array(["ball", "cube", "pill", "ring"])[grid[:, 3]])
+    shapes = pa.array(np.array(["ball", "cube", "pill", "ring"])[grid[:, 3]]).dictionary_encode()
     codes = write(tmp_path / "codes.parquet", list("abcd"), identity, id=pa.array(ids))
     factors = write(
         tmp_path / "factors.parquet", NAMES[:3], grid[:, :3], id=pa.array(ids), angle=shapes
