@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,3 +136,18 @@ class CorrelationGraph:
                 support=edge.support,
             )
         return graph
+
+    def save(self, path: str | Path) -> None:
+        """Write ``.json`` (everything, see :meth:`to_dict`) or ``.graphml`` (the drawn edges).
+
+        Raises ValueError for another suffix.
+        """
+        suffix = Path(path).suffix
+        if suffix == ".json":
+            Path(path).write_text(json.dumps(self.to_dict(), indent=2))
+        elif suffix == ".graphml":
+            import networkx as nx
+
+            nx.write_graphml(self.to_networkx(), path)
+        else:
+            raise ValueError(f"{path}: a graph is saved as .json or .graphml")

@@ -14,6 +14,7 @@ class BetaVae(nn.Module):
     """Encoder and decoder around a diagonal Gaussian posterior over ``latent_dim`` latents."""
 
     kind = "beta_vae"
+    image_size = IMAGE_SIZE
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """A beta-VAE whose decoder sits behind DisGraph, and what setting one latent does to others."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,34 +34,24 @@ class GraphVae(BetaVae):
         """What ``model.json`` holds: enough to rebuild the module."""
         return {**super().description(), "num_layers": len(self.disgraph.layers)}
 
-    def set_latent(
+    def set_latents(
         self,
         codes: Float[Tensor, "batch latent"],
-        latent: int,
-        value: float | Float[Tensor, " batch"],
+        values: Mapping[int, float | Float[Tensor, " batch"]],
         propagate: bool = True,
     ) -> Float[Tensor, "batch latent"]:
-        """Codes with ``latent`` set to ``value``; the graph moves the others unless told not to.
+        """Codes with some latents set; the graph moves the others unless told not to.
 
         A move by a whole gap of latent i (its attribute appears) moves latent j by ``W[i, j]`` of
         j's gap, the change of j's attribute in probability: ``z_j += W[i, j] (gap_j / gap_i)
-        delta_i``. Weights are associations, which hold what passes through third latents: one hop
-        is all.
+        delta_i``, summed over the set latents, which themselves stay where they were set. Weights
+        are associations, which hold what passes through third latents: one hop is all.
         """
-        delta = value - codes[:, latent]
         moved = codes.clone()
         if propagate:
-            response = self.disgraph.edges()[latent] * self.gap / self.gap[latent]
-            moved = moved + delta[:, None] * response
-        moved[:, latent] = value
+            for i, value in values.items():
+                response = self.disgraph.edges()[i] * self.gap / self.gap[i]
+                moved += (value - codes[:, i])[:, None] * response
+        for i, value in values.items():
+            moved[:, i] = value
         return moved
-
-    def intervene(
-        self,
-        codes: Float[Tensor, "batch latent"],
-        latent: int,
-        value: float | Float[Tensor, " batch"],
-        propagate: bool = True,
-    ) -> Float[Tensor, "batch 3 64 64"]:
-        """The images of :meth:`set_latent`, in [0, 1]."""
-        return self.decode(self.set_latent(codes, latent, value, propagate))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,22 @@ BATCH = 256
 class Representation:
     """A β-VAE or a DisGraph behind four verbs: encode, decode, traverse, intervene."""
 
-    def __init__(self, model: BetaVae) -> None:
-        self.model = model.eval()
+    def __init__(self, model: BetaVae, device: str = "cpu") -> None:
+        self.model = model.eval().to(device)
+        self.device = device
 
     @classmethod
-    def load(cls, folder: Path) -> Representation:
+    def load(cls, folder: Path, device: str = "cpu") -> Representation:
         """Read a ``vae`` or ``disgraph`` artifact. Raises ArtifactMissing or ArtifactCorrupt."""
-        return cls(load_model(folder))
+        return cls(load_model(folder), device)
 
     def encode(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> Float[ndarray, "n latent"]:
         """Posterior means."""
-        return _in_batches(lambda x: self.model.posterior(x)[0], _to_tensor, pixels)
+        return self._in_batches(partial(_posterior_mean, self.model), torch.from_numpy(pixels))
 
     def decode(self, codes: Float[ndarray, "n latent"]) -> UInt8[ndarray, "n 64 64 3"]:
         """Images of the codes."""
-        return _to_pixels(_in_batches(self.model.decode, _floats, codes))
+        return _to_pixels(self._in_batches(self.model.decode, self._floats(codes)))
 
     def reconstruct(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> UInt8[ndarray, "n 64 64 3"]:
         """The images as the model keeps them: decoded posterior means."""
@@ -62,37 +64,32 @@ class Representation:
         strips = self.decode(frames.reshape(-1, codes.shape[1]))
         return strips.reshape(len(frames), num_frames, *strips.shape[1:])
 
-    def set_latent(
-        self, codes: Float[ndarray, "n latent"], latent: int, value: float, propagate: bool
+    def set_latents(
+        self, codes: Float[ndarray, "n latent"], values: Mapping[int, float], propagate: bool
     ) -> Float[ndarray, "n latent"]:
-        """Codes with one latent set; ``propagate`` lets the graph move the others.
+        """Codes with some latents set; ``propagate`` lets the graph move the others.
 
         Raises TypeError for a model without a graph.
         """
         if not isinstance(self.model, GraphVae):
             raise TypeError(f"a {self.model.kind} has no graph to intervene through")
         with torch.no_grad():
-            moved = self.model.set_latent(_floats(codes), latent, float(value), propagate)
-        return moved.numpy()
+            moved = self.model.set_latents(self._floats(codes), values, propagate)
+        return moved.cpu().numpy()
+
+    def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> ndarray:
+        with torch.no_grad():
+            parts = [function(part.to(self.device)).cpu().numpy() for part in rows.split(BATCH)]
+        return np.concatenate(parts)
+
+    def _floats(self, codes: Float[ndarray, "n latent"]) -> Float[Tensor, "n latent"]:
+        return torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32)).to(self.device)
 
 
-def _in_batches(
-    function: Callable[[Tensor], Tensor], load: Callable[[ndarray], Tensor], rows: ndarray
-) -> ndarray:
-    with torch.no_grad():
-        parts = [
-            function(load(rows[start : start + BATCH])).numpy()
-            for start in range(0, len(rows), BATCH)
-        ]
-    return np.concatenate(parts)
-
-
-def _to_tensor(pixels: UInt8[ndarray, "n 64 64 3"]) -> Float[Tensor, "n 3 64 64"]:
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-
-
-def _floats(codes: Float[ndarray, "n latent"]) -> Float[Tensor, "n latent"]:
-    return torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32))
+def _posterior_mean(
+    model: BetaVae, pixels: UInt8[Tensor, "n 64 64 3"]
+) -> Float[Tensor, "n latent"]:
+    return model.posterior(pixels.permute(0, 3, 1, 2).float() / 255)[0]
 
 
 def _to_pixels(images: Float[ndarray, "n 3 64 64"]) -> UInt8[ndarray, "n 64 64 3"]:

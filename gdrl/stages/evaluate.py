@@ -17,6 +17,7 @@ from gdrl.data.scores import read_scores
 from gdrl.data.table import ImageTable, load_images, read_description
 from gdrl.distributed.serve import serving
 from gdrl.graph import CorrelationGraph, auroc, match
+from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
 from gdrl.stages.interventions import NUM_VALUES, draw_interventions
 from gdrl.stages.naming import LatentRow, latent_rows, name_latents
@@ -37,7 +38,8 @@ class Measured:
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Measure β-VAE and DisGraph side by side on the test split, and draw what they do."""
     recipe, matching = config.recipe.evaluation, config.recipe.matching
-    vae, disgraph = (Representation.load(inputs[name]) for name in ("vae", "disgraph"))
+    vae, factors = Representation.load(inputs["vae"]), FactorModel.open(inputs["disgraph"])
+    disgraph = factors.representation
     test, scores = load_images(inputs["dataset"], "test"), read_scores(inputs["scores"])
     scored = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
     before, after = (_measure(model, scored, test.pixels) for model in (vae, disgraph))
@@ -57,8 +59,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     save_grid(out.path / "reconstructions.png", rows)
     for latent, strip in enumerate(naming.strips):
         save_grid(out.path / f"traversals/latent-{latent:02d}.png", strip[:NUM_FACES])
-    faces = after.codes[:NUM_FACES]
-    draw_interventions(out.path / "interventions", disgraph, faces, after.scored_codes, latents)
+    draw_interventions(out.path / "interventions", factors, test.pixels[:NUM_FACES])
     evaluation = {
         "metrics": metrics,
         "attributes": list(scores.attributes),

@@ -1,37 +1,31 @@
 """Set an attribute, let the graph move the others, decode: pictures behind the report's slider."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import UInt8
 from numpy import ndarray
 
 from gdrl.data.pictures import save_grid, slug
-from gdrl.models.representation import Representation
+from gdrl.models.factor_model import FactorModel
 
 NUM_VALUES = 9
-# The bulk of the training codes: single outliers would stretch the slider into empty latent space.
-ABSENT, PRESENT = 0.03, 0.97
 
 
 def draw_interventions(
-    folder: Path,
-    model: Representation,
-    faces: Float[ndarray, "faces latents"],
-    codes: Float[ndarray, "images latents"],
-    latents: list[dict[str, Any]],
+    folder: Path, model: FactorModel, faces: UInt8[ndarray, "faces size size 3"]
 ) -> None:
     """Write ``<slug>.png``, where the graph moves the others, and ``<slug>-alone.png``.
 
-    One pair for each named latent. Rows are the codes ``faces``, columns the attribute from absent
-    to present over the range of ``codes``.
+    One pair for each named latent. Rows are the images ``faces``, columns the attribute's level
+    from 0 to 1.
     """
-    named = [latent for latent in latents if latent["attribute"] is not None]
-    for latent in named:
-        low, high = np.quantile(codes[:, latent["index"]], (ABSENT, PRESENT))
-        values = np.linspace(low, high, NUM_VALUES)[:: latent["sign"]]
+    codes = model.encode(faces)
+    for name in model.names:
         for suffix, propagate in (("", True), ("-alone", False)):
-            moved = [model.set_latent(faces, latent["index"], v, propagate) for v in values]
+            moved = [
+                model.set_levels(codes, {name: level}, propagate=propagate)
+                for level in np.linspace(0, 1, NUM_VALUES).tolist()
+            ]
             frames = np.stack([model.decode(code) for code in moved], axis=1)
-            save_grid(folder / f"{slug(latent['attribute'])}{suffix}.png", frames)
+            save_grid(folder / f"{slug(name)}{suffix}.png", frames)

@@ -42,6 +42,8 @@ from gdrl.training.joint import NUM_INTERVENED, Batch, JointObjective, View, dra
 from gdrl.training.schedule import opening_at
 
 CHUNK = 256
+BULK = (0.03, 0.97)
+"""Quantiles of a latent that stand for absent and present: outliers reach into empty space."""
 # The scored images follow an order of their own, or they would repeat in step with all images.
 SCORED_ORDER = 1
 
@@ -181,18 +183,22 @@ def _publish(
     save_model(model, folder)
     answers = np.where(annotations.certainty > 0, annotations.scores, np.nan)
     strengths = 2 * auroc(codes.numpy(), answers) - 1
+    low, high = np.quantile(codes.numpy(), BULK, axis=0)
+    high = np.maximum(high, low + 1e-3)  # of a latent that never moves, levels stay finite
     rows = []
     for latent in range(model.latent_dim):
         k = assignment.latents.index(latent) if latent in assignment.latents else None
         strength = 0.0 if k is None else float(strengths[latent, k])
+        ends = (float(low[latent]), float(high[latent]))
+        absent, present = ends if strength >= 0 else ends[::-1]
         rows.append(
             {
                 "index": latent,
                 "attribute": None if k is None else assignment.attributes[k],
                 "strength": abs(strength),
                 "sign": -1 if strength < 0 else 1,
-                "witness": None,
-                "agree": False,
+                "absent": absent,
+                "present": present,
             }
         )
     names = {"latents": rows, "attributes": list(assignment.attributes)}

@@ -35,7 +35,7 @@ def population() -> np.ndarray:
 
 
 def build(scores: np.ndarray, **changes: object) -> CorrelationGraph:
-    settings = {**GraphRecipe().model_dump(), "num_bootstrap": 120, **changes}
+    settings = {**GraphRecipe().measurement, "num_bootstrap": 120, **changes}
     return build_graph(scores, NAMES, **settings)
 
 

@@ -51,12 +51,14 @@ def test_traversal_moves_one_latent_and_holds_the_others(graph: GraphVae) -> Non
 
 def test_the_graph_moves_what_the_set_latent_points_to(graph: GraphVae) -> None:
     codes = np.zeros((1, 4), dtype=np.float32)
-    moved = Representation(graph).set_latent(codes, 0, 2.0, propagate=True)
+    moved = Representation(graph).set_latents(codes, {0: 2.0}, propagate=True)
     np.testing.assert_allclose(moved, [[2.0, 0.0, 1.0, 0.0]])
-    alone = Representation(graph).set_latent(codes, 0, 2.0, propagate=False)
+    alone = Representation(graph).set_latents(codes, {0: 2.0}, propagate=False)
     np.testing.assert_allclose(alone, [[2.0, 0.0, 0.0, 0.0]])
 
 
 def test_a_beta_vae_has_no_graph_to_intervene_through() -> None:
     with pytest.raises(TypeError, match="beta_vae"):
-        Representation(BetaVae(4)).set_latent(np.zeros((1, 4), np.float32), 0, 1.0, propagate=True)
+        Representation(BetaVae(4)).set_latents(
+            np.zeros((1, 4), np.float32), {0: 1.0}, propagate=True
+        )

@@ -55,22 +55,22 @@ def test_a_discriminator_gives_one_logit_a_pair(images) -> None:
 
 def test_setting_a_latent_moves_its_neighbours_by_their_own_scale(graph_vae) -> None:
     codes = torch.zeros(2, 4)
-    moved = graph_vae.set_latent(codes, latent=0, value=2.0)
+    moved = graph_vae.set_latents(codes, {0: 2.0})
     # One whole gap of latent 0; the edge is -0.5 of latent 1's gap.
     torch.testing.assert_close(moved, torch.tensor([[2.0, -0.5, 0.0, 0.0]]).expand(2, 4))
 
 
 def test_setting_a_latent_alone_moves_nothing_else(graph_vae) -> None:
     codes = torch.randn(2, 4)
-    moved = graph_vae.set_latent(codes, latent=0, value=2.0, propagate=False)
+    moved = graph_vae.set_latents(codes, {0: 2.0}, propagate=False)
     assert torch.equal(moved[:, 1:], codes[:, 1:])
-    pictures = graph_vae.intervene(codes, 0, 2.0, propagate=False)
+    pictures = graph_vae.decode(moved)
     torch.testing.assert_close(pictures, graph_vae.decode(moved))
 
 
 def test_setting_a_latent_to_where_it_is_changes_nothing(graph_vae) -> None:
     codes = torch.randn(2, 4)
-    torch.testing.assert_close(graph_vae.set_latent(codes, 0, codes[:, 0]), codes)
+    torch.testing.assert_close(graph_vae.set_latents(codes, {0: codes[:, 0]}), codes)
 
 
 def test_a_stored_model_comes_back_whole(graph_vae, images, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from gdrl.config import TrainScale
+from gdrl.data.pictures import encode_png
 from gdrl.data.table import DatasetDescription, Row, write_description, write_images
 from gdrl.training.job import TrainingJob
 
@@ -67,7 +68,7 @@ def square(rng: np.random.Generator, number: int) -> Row:
     brightness = rng.integers(150, 256)
     pixels[20:44, column : column + 20, 0 if red else 2] = brightness
     return Row(
-        pixels=pixels,
+        png=encode_png(pixels),
         split="test" if number % 8 == 0 else "train",
         factors={"red": float(red), "left": float(left)},
     )
