@@ -39,6 +39,7 @@ from gdrl.config import CorrelationRecipe, DatasetRecipe, TrainScale, VaeRecipe
 from gdrl.data import dsprites_like, shapes3d_like
 from gdrl.data.correlation import sample
 from gdrl.data.grid_world import GRID_WORLDS, describe_grid, draw_factors, draw_rows
+from gdrl.data.pictures import encode_png
 from gdrl.data.table import Row, write_description, write_images
 from gdrl.training.job import TrainingJob
 
@@ -112,7 +113,7 @@ def draw_dataset(setting: Setting, root: Path) -> Path:
     folder = root / f"{setting.world}-{setting.correlation}"
     if not folder.exists():
         world, factors = GRID_WORLDS[setting.world], draw_factors(recipe)
-        rows = (Row(pixels, "train") for pixels in draw_rows(world, factors))
+        rows = (Row(encode_png(pixels), "train") for pixels in draw_rows(world, factors))
         num_images = write_images(folder, rows)
         write_description(folder, describe_grid(recipe, num_images))
     return folder

@@ -3,11 +3,13 @@
     OMP_NUM_THREADS=1 python benchmarks/data.py [--parts worlds pipeline decoding memory]
 
 *worlds*: images drawn a second, with the table of ray-cast geometries empty and full. *pipeline*:
-a folder of 2,048 JPEGs of 178 x 218 to a data set, then every image of it in batches of 128.
-*decoding*: 2,048 JPEGs of 512 x 384 by 1 and 2 processes once they run, and what two gain at
-arithmetic at the same moment: a shared machine has less than two cores to give.
-*memory*: peak resident memory, each in a process of its own, for 2,000 and 8,000 images; ``load``
-holds all images by design, the others must not. Prints tables; the last line is one JSON object.
+a folder of 2,048 JPEGs of 178 x 218 to a data set by Ray Data, as prepare_data does it, with and
+without the start of its workers, then every image of it in batches of 128.
+*decoding*: 2,048 JPEGs of 512 x 384 by Ray Data with 1 and 2 CPUs once its workers run, and what
+two gain at arithmetic at the same moment: a shared machine has less than two cores to give.
+*memory*: peak resident memory of the process that writes, each in one of its own, for 2,000 and
+8,000 images; ``load`` holds all images by design, the others must not. Prints tables; the last line
+is one JSON object.
 """
 
 import argparse
@@ -18,26 +20,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from gdrl.config import DatasetRecipe
-from gdrl.data import faces, shapes3d_like
+from gdrl.config import ClusterScale, DatasetRecipe, S3Settings
+from gdrl.data import faces, shapes3d_shading
 from gdrl.data.correlation import sample
-from gdrl.data.decoding import read_files
-from gdrl.data.folder import list_images
 from gdrl.data.grid_world import GRID_WORLDS, draw_rows
-from gdrl.data.parallel import in_order
+from gdrl.data.open import open_source
 from gdrl.data.prepare import prepare
+from gdrl.data.source import Found
 from gdrl.data.table import load_images, stream_images
+from gdrl.distributed.reading import in_order
+from gdrl.distributed.session import connect, disconnect
 
 PARTS = ("worlds", "pipeline", "decoding", "memory")
 BATCH = 128
 NUM_FILES = 2_048
 MEMORY_SIZES = (2_000, 8_000)
+SUMS = ", arithmetic"
 Figures = dict[str, float]
 
 
@@ -77,64 +82,74 @@ def worlds() -> Figures:
         if name == "shapes3d_like":
             figures["shapes3d_like, cold"] = rate(5_000, lambda: exhaust(draw_rows(world, rows)))  # noqa: B023
         figures[name] = rate(5_000, lambda: exhaust(draw_rows(world, rows)))  # noqa: B023
-    cast = shapes3d_like.shading_maps.cache_info().misses
+    cast = 15 * shapes3d_shading.shading_maps.cache_info().misses
     print_table("images drawn a second", figures)
     print(f"  ({cast} geometries ray-cast)")
     return figures
 
 
 def pipeline() -> Figures:
-    """Folder -> parquet -> batches, one process."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """Folder -> parquet -> batches, through Ray Data."""
+    with tempfile.TemporaryDirectory() as scratch, cluster():
         photos, out = Path(scratch) / "photos", Path(scratch) / "dataset"
         write_photos(photos, NUM_FILES, 178, 218)
         recipe = DatasetRecipe(source=str(photos), num_images=NUM_FILES)
+        world = DatasetRecipe(source="shapes3d_like", num_images=NUM_FILES)
+        write = partial(prepare, in_order=in_order)
         figures = {
-            "folder to parquet": rate(NUM_FILES, lambda: prepare(recipe, out)),
+            "folder to parquet, cold": rate(NUM_FILES, lambda: write(recipe, out)),
+            "folder to parquet": rate(NUM_FILES, lambda: write(recipe, out)),
+            "folder to parquet, no Ray": rate(NUM_FILES, lambda: prepare(recipe, out)),
             "parquet to batches, streamed": rate(
                 NUM_FILES, lambda: exhaust(stream_images(out, BATCH))
             ),
             "parquet to memory": rate(NUM_FILES, lambda: load_images(out)),
+            "shapes3d_like to parquet": rate(
+                NUM_FILES, lambda: write(world, Path(scratch) / "world")
+            ),
         }
-        world = DatasetRecipe(source="shapes3d_like", num_images=NUM_FILES)
-        figures["shapes3d_like to parquet"] = rate(
-            NUM_FILES, lambda: prepare(world, Path(scratch) / "world")
-        )
     print_table("images a second", figures)
     return figures
 
 
-def warm_rate(results: Iterator[object], num_skipped: int) -> float:
-    """Results a second after the first few, which wait for the processes to start."""
-    exhaust(islice(results, num_skipped))
-    start, num = time.perf_counter(), 0
-    for _ in results:
-        num += 1
-    return num / (time.perf_counter() - start)
+@contextmanager
+def cluster(num_cpus: int = 0) -> Iterator[None]:
+    """A private cluster; 0 is as many CPUs as a run takes."""
+    connect(ClusterScale(num_cpus=num_cpus))
+    try:
+        yield
+    finally:
+        disconnect()
 
 
-def burn(num_loops: int) -> int:
+def burn(num_loops: int) -> Iterator[Found]:
     """Arithmetic that needs a core and nothing else."""
     total = 0
     for step in range(num_loops):
         total += step * step
-    return total
+    yield Found(str(total))
 
 
 def decoding() -> Figures:
-    """JPEGs by one and two processes, beside what two processes gain at arithmetic."""
+    """JPEGs by Ray Data with one and two CPUs, beside what two gain at arithmetic."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch) / "photos"
         write_photos(photos, NUM_FILES, 512, 384)
-        paths = list_images(photos)
+        recipe = DatasetRecipe(source=str(photos), num_images=NUM_FILES)
+        source = open_source(recipe, S3Settings())
         for num in (1, 2):
-            images = read_files(photos, paths, image_size=64, min_side=32, num_processes=num)
-            figures[f"{num} process(es)"] = warm_rate(images, 512)
-            loops = in_order(burn, [200_000] * 80, num)
-            figures[f"{num} process(es), arithmetic"] = warm_rate(loops, 16)
-    for kind in ("", ", arithmetic"):
-        figures[f"ratio{kind}"] = figures[f"2 process(es){kind}"] / figures[f"1 process(es){kind}"]
+            with cluster(num):
+                exhaust(in_order(burn, [1_000_000] * 8))  # the workers start
+                loops = [10_000_000] * 16
+                for kind, read, chunks in (("", source.read, source.chunks), (SUMS, burn, loops)):
+                    count = NUM_FILES if read is source.read else len(loops)
+                    figures[f"{num} CPU(s){kind}"] = rate(
+                        count,
+                        lambda: exhaust(in_order(read, chunks)),  # noqa: B023
+                    )
+    for kind in ("", SUMS):
+        figures[f"ratio{kind}"] = figures[f"2 CPU(s){kind}"] / figures[f"1 CPU(s){kind}"]
     print_table("images decoded a second", figures)
     return figures
 
@@ -163,7 +178,9 @@ def peak(step: str, num: int, root: Path) -> float:
     """Do one step and give this process's peak resident memory in MB."""
     out = root / f"dataset-{num}"
     if step == "folder":
-        prepare(DatasetRecipe(source=str(root / f"photos-{num}"), num_images=num), out)
+        recipe = DatasetRecipe(source=str(root / f"photos-{num}"), num_images=num)
+        with cluster():
+            prepare(recipe, out, in_order=in_order)
     elif step == "world":
         prepare(DatasetRecipe(source="dsprites_like", num_images=num), root / f"world-{num}")
     elif step == "stream":

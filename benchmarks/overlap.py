@@ -16,18 +16,38 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gdrl.config import DatasetRecipe, MLLMRecipe, MLLMScale, StreamScale, TrainScale, VaeRecipe
-from gdrl.data.prepare import prepare
+import pyarrow as pa
+
+from gdrl.artifacts import Run, Source, Storage, open_store
+from gdrl.config import (
+    DatasetRecipe,
+    MLLMRecipe,
+    MLLMScale,
+    Recipe,
+    RunConfig,
+    StreamScale,
+    TrainScale,
+    VaeRecipe,
+)
 from gdrl.data.table import load_images, read_description
 from gdrl.distributed.serve import serving
 from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
 from gdrl.distributed.train import fit
+from gdrl.execution import execute
 
 Work = Callable[[], None]
 
 
-def train(dataset: Path, steps: int) -> None:
+def prepare(storage: Storage, num_images: int) -> Source:
+    """The ``prepare_data`` stage, with faces."""
+    recipe = Recipe(dataset=DatasetRecipe(num_images=num_images))
+    config, store = RunConfig(storage=storage.uri, recipe=recipe), open_store(storage)
+    execute(config, store, artifact="dataset")
+    return Run(store, config.name).source("dataset")
+
+
+def train(dataset: Source, steps: int) -> None:
     """The ``train_vae`` stage, from nothing."""
     with tempfile.TemporaryDirectory() as folder:
         fit(
@@ -36,17 +56,19 @@ def train(dataset: Path, steps: int) -> None:
             recipe=VaeRecipe(steps=steps),
             inputs={"dataset": dataset},
             scale=TrainScale(),
-            storage=Path(folder) / "training",
+            storage=Storage(folder),
             out=Path(folder) / "out",
         )
 
 
-def score(dataset: Path, num_images: int) -> None:
+def score(dataset: Source, num_images: int) -> None:
     """The ``score_images`` stage, with the embedded MLLM."""
-    ids = load_images(dataset, "train").ids[:num_images]
-    attributes = read_description(dataset).attributes
-    with serving(MLLMRecipe(), MLLMScale()) as mllm:
-        table = score_stream(dataset, ids, attributes, mllm, StreamScale())
+    ids = load_images(dataset.open(), "train").ids[:num_images]
+    attributes = read_description(dataset.open()).attributes
+    with serving(MLLMRecipe(), MLLMScale()) as mllm, tempfile.TemporaryDirectory() as folder:
+        storage = Storage(folder)  # new each time, so that no answer is known
+        blocks = score_stream(dataset, ids, attributes, mllm, StreamScale(), storage)
+        table = pa.concat_tables(blocks)
     if set(table.column("status").to_pylist()) != {"ok"}:
         raise SystemExit("some questions were not answered: the time means nothing")
 
@@ -67,10 +89,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000, help="of the β-VAE")
     parser.add_argument("--images", type=int, default=1_500, help="shown to the MLLM")
     options = parser.parse_args()
-    connect()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = Path(folder)
-        prepare(DatasetRecipe(num_images=2 * options.images), dataset)
+        dataset = prepare(Storage(folder), 2 * options.images)
+        connect()
 
         def train_alone() -> None:
             train(dataset, options.steps)

@@ -1,31 +1,34 @@
-"""The command line: ``gdrl plan|status|show|diff``, and :func:`main` for the scripts in ``jobs/``.
+"""The command line: the ``gdrl`` command, and :func:`main` for the scripts in ``jobs/``.
 
 Arguments are checked before anything heavy loads: a typo costs no torch, no Ray and no minute.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from gdrl import inspection, settings
-from gdrl.artifacts import Storage, Store, open_store
-from gdrl.config import RunConfig
+from gdrl import doctor, export, garbage, inspection, settings
+from gdrl.artifacts import Run, Storage, Store, open_store
 from gdrl.errors import GdrlError, StageFailed
-from gdrl.pipeline import STAGES, plan, refuse_drift, select
+from gdrl.pipeline import plan, refuse_drift, select
 
-DEFAULT_STORAGE: str = RunConfig.model_fields["storage"].default
+NO_RECIPE = Path(os.devnull)
+"""An empty TOML file: every setting has its default."""
+
+SHOW_CURSOR = b"\x1b[?25h"
+"""Progress bars hide it."""
 
 
 def main(artifact: str | None, doc: str | None, argv: Sequence[str] | None = None) -> NoReturn:
     """A job: make one artifact, or with None all that are missing, and exit 0 or 1.
 
-    A finished pipeline prints the path of its report as the last line.
+    A finished pipeline prints the address of its report as the last line.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -44,39 +47,83 @@ def main(artifact: str | None, doc: str | None, argv: Sequence[str] | None = Non
 def gdrl(argv: Sequence[str] | None = None) -> NoReturn:
     """The ``gdrl`` command: look at runs, from a laptop with nothing heavy installed."""
     parser = argparse.ArgumentParser(
-        prog="gdrl", description="Look at runs and what they would do."
+        prog="gdrl", description="Look at runs, what they would do, and where they would do it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_looking(commands)
+    _add_keeping(commands)
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse takes no positional after an option has ended them; what is left can be a setting.
+    if unknown := [word for word in rest if word.startswith("-") or "=" not in word]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments.overrides += rest
+    exit_after(lambda: arguments.act(arguments))
 
+
+def _add_looking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "plan", help="what a recipe's stages would do: skip, run or drift"
     )
     _add_recipe(command)
-    command.set_defaults(describe=_plan)
+    command.set_defaults(act=_plan)
 
     command = commands.add_parser("status", help="what of a run is finished")
     command.add_argument("run", metavar="RUN")
-    command.set_defaults(describe=_status)
+    command.set_defaults(act=_status)
 
     command = commands.add_parser("show", help="what an artifact's manifest says")
     command.add_argument("artifact", metavar="RUN/ARTIFACT")
     command.add_argument("--json", action="store_true", help="the metrics alone, as a JSON object")
-    command.set_defaults(describe=_show)
+    command.set_defaults(act=_show)
 
     command = commands.add_parser("diff", help="settings and metrics that differ between two runs")
     command.add_argument("runs", metavar="RUN", nargs=2)
-    command.set_defaults(describe=_diff)
+    command.set_defaults(act=_diff)
 
     for name in ("status", "show", "diff"):
-        commands.choices[name].add_argument(
-            "--storage", default=DEFAULT_STORAGE, help="folder that holds runs (%(default)s)"
-        )
-    arguments = parser.parse_args(argv)
-    exit_after(lambda: print(arguments.describe(arguments)))
+        _add_storage(commands.choices[name])
+
+
+def _add_keeping(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("doctor", help="whether storage, Ray, MLLM and GPUs would work")
+    command.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", default=NO_RECIPE)
+    _add_overrides(command)
+    command.set_defaults(act=_doctor)
+
+    command = commands.add_parser("export", help="copy what a run finished into a folder")
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("target", metavar="DIR")
+    command.set_defaults(act=_export)
+
+    command = commands.add_parser("gc", help="list what no run needs any more")
+    command.add_argument("--delete", action="store_true", help="delete it, too")
+    command.add_argument(
+        "--older-than",
+        metavar="HOURS",
+        type=float,
+        default=garbage.MIN_AGE_HOURS,
+        help="pass over what is younger: a live upload looks like an orphan (%(default)g)",
+    )
+    command.set_defaults(act=_gc)
+
+    for name in ("export", "gc"):
+        _add_storage(commands.choices[name])
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="a TOML file")
+    _add_overrides(parser)
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--storage", metavar="URI", help="folder or s3://… that holds runs (runs)")
+    parser.add_argument(
+        "--recipe", metavar="FILE", type=Path, default=NO_RECIPE, help="take storage and s3 of it"
+    )
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides", metavar="KEY=VALUE", nargs="*", help="settings, as in recipe.vae.beta=8"
     )
@@ -96,55 +143,91 @@ def _job(artifact: str | None, arguments: argparse.Namespace) -> None:
 
     execute(config, store, artifact=artifact, overwrite=arguments.overwrite)
     if artifact is None:
-        print(store.location(f"{config.name}/{STAGES[-1].artifact}/index.html"))
+        print(Run(store, config.inputs.get("report", config.name)).address("report", "index.html"))
 
 
-def _plan(arguments: argparse.Namespace) -> str:
+def _plan(arguments: argparse.Namespace) -> None:
     config = settings.load(arguments.recipe, arguments.overrides)
-    return inspection.describe_plan(plan(config, open_store(Storage(config.storage, config.s3))))
+    print(inspection.describe_plan(plan(config, open_store(Storage(config.storage, config.s3)))))
 
 
-def _status(arguments: argparse.Namespace) -> str:
-    return inspection.describe_run(inspection.find_run(_store(arguments), arguments.run))
+def _status(arguments: argparse.Namespace) -> None:
+    print(inspection.describe_run(inspection.find_run(_store(arguments), arguments.run)))
 
 
-def _show(arguments: argparse.Namespace) -> str:
+def _show(arguments: argparse.Namespace) -> None:
     name, slash, artifact = arguments.artifact.partition("/")
     run = inspection.find_run(_store(arguments), name)
     if not slash:
-        return inspection.describe_run(run)
+        print(inspection.describe_run(run))
+        return
     manifest = run.finished(artifact)
     if arguments.json:
-        return json.dumps(manifest.metrics, indent=2)
-    return inspection.describe_artifact(manifest, str(run.store.location(arguments.artifact)))
+        print(json.dumps(manifest.metrics, indent=2))
+    else:
+        location = run.store.location(arguments.artifact)
+        print(inspection.describe_artifact(manifest, str(location)))
 
 
-def _diff(arguments: argparse.Namespace) -> str:
-    old, new = (inspection.find_run(_store(arguments), name) for name in arguments.runs)
-    return inspection.describe_difference(old, new)
+def _diff(arguments: argparse.Namespace) -> None:
+    store = _store(arguments)
+    old, new = (inspection.find_run(store, name) for name in arguments.runs)
+    print(inspection.describe_difference(old, new))
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    recipe, overrides = arguments.recipe, arguments.overrides
+    if "=" in str(recipe):  # both are optional, and argparse fills the first
+        recipe, overrides = NO_RECIPE, [str(recipe), *overrides]
+    failed = 0
+    for finding in doctor.examine(settings.load(recipe, overrides)):
+        print(finding, flush=True)
+        failed += not finding.ok
+    if failed:
+        sys.exit(1)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    run = inspection.find_run(_store(arguments), arguments.run)
+    for line in export.export(run, arguments.target):
+        print(line, flush=True)
+
+
+def _gc(arguments: argparse.Namespace) -> None:
+    store = _store(arguments)
+    found = garbage.find(store, arguments.older_than)
+    if arguments.delete:
+        garbage.delete(store, found)
+    print(inspection.describe_garbage(found, deleted=arguments.delete))
 
 
 def _store(arguments: argparse.Namespace) -> Store:
-    return open_store(Storage(arguments.storage))
+    named = [] if arguments.storage is None else [f"storage={json.dumps(arguments.storage)}"]
+    config = settings.load(arguments.recipe, [*named, *arguments.overrides])
+    return open_store(Storage(config.storage, config.s3))
 
 
 def exit_after(act: Callable[[], None]) -> NoReturn:
     """Exit 0, or 1 with a message where a person can do something, or 130 on Ctrl-C."""
+    previous = signal.signal(signal.SIGINT, _leave_at_once)
     try:
         act()
     except GdrlError as error:
         if isinstance(error, StageFailed) and not isinstance(error.__cause__, GdrlError):
             traceback.print_exception(error.__cause__)
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from what is finished", file=sys.stderr)
-        _leave_at_once(130)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     sys.exit(0)
 
 
-def _leave_at_once(code: int) -> NoReturn:
-    """Exit without waiting for stages that are still running; what they began never was."""
-    for child in multiprocessing.active_children():
-        child.terminate()
-    sys.stdout.flush()
-    os._exit(code)
+def _leave_at_once(*_: object) -> NoReturn:
+    """On Ctrl-C; what running stages began never was.
+
+    Not by an exception: stages at work would meet Ray's shutdown on its way out, and Ray would end
+    this process with a code of its own. A private cluster ends with this process all the same.
+    """
+    if sys.stdout.isatty():
+        os.write(1, SHOW_CURSOR)
+    os.write(2, b"\nstopped; the same command goes on from what is finished\n")
+    os._exit(130)

@@ -28,6 +28,8 @@ WORLDS = ("faces", *GRID_WORLDS)
 """Sources that are drawn rather than read."""
 CELEBA = "celeba:"
 """What a source that is a CelebA tree begins with."""
+S3 = "s3://"
+"""What a source that is a prefix of a bucket begins with."""
 
 
 class Section(BaseModel):
@@ -57,7 +59,8 @@ class DatasetRecipe(Section):
 
     source: str = "faces"
     """``faces``, ``dsprites_like`` or ``shapes3d_like`` (synthetic worlds), ``celeba:PATH`` (the
-    official files), a folder of images, or a file or folder of parquet."""
+    official files), a folder of images, a file or folder of parquet, or ``s3://bucket/prefix`` with
+    images or parquet below."""
     style: str = "default"
     """Drawing style of the world ``faces``; ``default`` is the world's own."""
     correlation: CorrelationRecipe = CorrelationRecipe()
@@ -139,6 +142,15 @@ class MLLMRecipe(Section):
     """Base URL of an OpenAI-compatible server (``http://host:port/v1``); empty runs ``model`` on
     Ray Serve."""
 
+    @model_validator(mode="after")
+    def _no_secret(self) -> "MLLMRecipe":
+        if "@" in self.endpoint:
+            raise ValueError(
+                "recipe.mllm.endpoint holds a name or password, and recipes are stored with "
+                "results; give the key in the environment, as OPENAI_API_KEY"
+            )
+        return self
+
 
 class ScoresRecipe(Section):
     """Which images are scored."""
@@ -169,7 +181,15 @@ class GraphRecipe(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Nominal coverage of the bootstrap intervals; an edge whose interval holds 0 is not drawn."""
     num_bootstrap: PositiveInt = 500
+    interval_width: NonNegativeFloat = 0.0
+    """Stop asking the MLLM once the interval of every edge is narrower than this; 0 asks about all
+    of ``recipe.scores.num_images``."""
     seed: int = 0
+
+    @property
+    def measurement(self) -> dict[str, Any]:
+        """What ``build_graph`` takes: all but when to stop asking."""
+        return self.model_dump(exclude={"interval_width"})
 
 
 class DisGraphRecipe(Section):
@@ -230,6 +250,11 @@ class Recipe(Section):
     disgraph: DisGraphRecipe = DisGraphRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
 
+    @property
+    def stopping(self) -> GraphRecipe | None:
+        """What decides when enough has been asked; None where everything is asked."""
+        return self.graph if self.graph.interval_width else None
+
     @model_validator(mode="after")
     def _attributes_for_folders(self) -> "Recipe":
         if not self.dataset.has_names and not self.attributes:
@@ -262,12 +287,31 @@ class TrainScale(Section):
 class MLLMScale(Section):
     """Ray Serve replicas of the MLLM."""
 
-    num_replicas: PositiveInt = 1
+    num_replicas: Annotated[int, Field(ge=0)] = 1
+    """How many; with ``max_replicas``, at least how many."""
+    max_replicas: Annotated[int, Field(ge=0)] = 0
+    """Serve adds replicas up to this many while each has more than a batch of requests at hand, and
+    takes them away again; 0 keeps ``num_replicas``. With ``num_replicas = 0`` the last one goes
+    too, and the next question waits until one is up."""
     threads_per_replica: PositiveInt = 1
     gpus_per_replica: NonNegativeFloat = 0.0
     batch_size: PositiveInt = 16
     """Images per forward pass of a replica."""
     resources_per_replica: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _some_replica(self) -> "MLLMScale":
+        if self.max_replicas and self.max_replicas < self.num_replicas:
+            raise ValueError(
+                f"scale.mllm.max_replicas = {self.max_replicas} is below num_replicas = "
+                f"{self.num_replicas}; raise it, or leave it out for a fixed number"
+            )
+        if not self.num_replicas and not self.max_replicas:
+            raise ValueError(
+                "scale.mllm.num_replicas = 0 answers nothing; set max_replicas too, to begin with "
+                "none"
+            )
+        return self
 
 
 class StreamScale(Section):
@@ -276,7 +320,14 @@ class StreamScale(Section):
     max_in_flight: PositiveInt = 32
     """Images being asked about at once."""
     attempts: PositiveInt = 4
+    """Tries of one image while the service answers others. Waiting for a service that is down, or
+    that asks for time, costs none."""
     timeout_seconds: PositiveFloat = 60.0
+    outage_seconds: PositiveFloat = 300.0
+    """How long to wait for a service that answered and is down: a new node boots in minutes."""
+    images_per_part: PositiveInt = 256
+    """Images whose answers are committed together: the most that a killed job asks again, beside
+    those in flight. A million questions are 330 parts of 100 KB, listed and read in seconds."""
 
 
 class ClusterScale(Section):

@@ -34,6 +34,10 @@ class ArtifactExists(GdrlError):
     """Another job committed this artifact first."""
 
 
+class StorageError(GdrlError):
+    """The storage refuses, cannot be reached, or has no room left."""
+
+
 class StageFailed(GdrlError):
     """A stage of the pipeline failed; the others that did not need it were finished."""
 

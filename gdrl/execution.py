@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gdrl.artifacts import (
     Artifact,
@@ -165,8 +166,11 @@ class _Attempt:
         )
 
     def _write_tensorboard(self, out: Artifact) -> None:
-        folder = self.run.store.location(f"{self.run.name}/attempts/{self.number}/tensorboard")
-        write_tensorboard(MetricLog(out.path / "metrics.jsonl"), Path(folder.uri) / out.name)
+        with TemporaryDirectory(prefix="gdrl-tensorboard-") as name:
+            write_tensorboard(MetricLog(out.path / "metrics.jsonl"), Path(name))
+            for path in Path(name).iterdir():
+                key = f"{self.run.name}/attempts/{self.number}/tensorboard/{out.name}/{path.name}"
+                self.run.store.create(key, path.read_bytes())
 
     def _say(self, line: str) -> None:
         say(line)

@@ -1,4 +1,4 @@
-"""What ``gdrl plan``, ``status``, ``show`` and ``diff`` say, as text."""
+"""What ``gdrl plan``, ``status``, ``show``, ``diff`` and ``gc`` say, as text."""
 
 import difflib
 import json
@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from gdrl.artifacts import Manifest, Run, Store
 from gdrl.errors import ArtifactMissing
-from gdrl.pipeline import STAGES, Decision, diff
+from gdrl.garbage import Garbage
+from gdrl.pipeline import STAGES, Decision, Stage, diff
+
+SO_FAR = "so-far.jsonl"
+"""Beside a stage's checkpoints, where the stage writes one: how many ``images`` are done ``of`` how
+many, a line now and then."""
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -34,12 +39,12 @@ def describe_plan(decisions: Sequence[Decision]) -> str:
 
 
 def describe_run(run: Run) -> str:
-    """One line an artifact: finished or not, when, how long, how large."""
+    """One line an artifact: when it was finished, in what time, how large; or how far it is."""
     rows = []
     for stage in STAGES:
         manifest = run.manifest(stage.artifact)
         if manifest is None:
-            rows.append((stage.artifact, "missing", "", "", ""))
+            rows.append((stage.artifact, "missing", _so_far(run, stage), "", ""))
         else:
             rows.append((stage.artifact, "finished", *_when_and_how_large(manifest)))
     return _columns(rows)
@@ -77,6 +82,26 @@ def describe_difference(old: Run, new: Run) -> str:
         changes = diff(before.recipe, after.recipe) + diff(before.metrics, after.metrics, "metrics")
         lines += [f"{stage.artifact}  {change}" for change in changes]
     return "\n".join(lines) or "no difference"
+
+
+def describe_garbage(found: Sequence[Garbage], *, deleted: bool) -> str:
+    """One line each: key, size, reason; the sum last."""
+    if not found:
+        return "nothing to delete"
+    rows = [(garbage.key, _size(garbage.size), garbage.reason) for garbage in found]
+    num_objects = sum(len(garbage.objects) for garbage in found)
+    verb = "deleted" if deleted else "--delete would delete"
+    total = f"{verb} {num_objects} files, {_size(sum(garbage.size for garbage in found))}"
+    return f"{_columns(rows)}\n{total}"
+
+
+def _so_far(run: Run, stage: Stage) -> str:
+    log = run.store.read(f"{run.name}/training/{stage.name}/{SO_FAR}") or b""
+    lines = log.rpartition(b"\n")[0].splitlines()  # what follows is being written
+    if not lines:
+        return ""
+    last = json.loads(lines[-1])
+    return f"{last['images']}/{last['of']} images so far"
 
 
 def _when_and_how_large(manifest: Manifest) -> tuple[str, str, str]:

@@ -43,7 +43,7 @@ STAGES = (
         "score_images",
         "scores",
         ("dataset",),
-        ("recipe.attributes", "recipe.mllm", "recipe.scores"),
+        ("recipe.attributes", "recipe.mllm", "recipe.scores", "recipe.stopping"),
     ),
     Stage(
         "match_latents",
@@ -190,7 +190,8 @@ def _decide(
     if lender is not None:
         lent = Run(store, lender).finished(stage.artifact)
         return Decision(stage, "skip", lender, lent.fingerprint, lent.recipe, lent.inputs)
-    recipe = {section: _section(config, section) for section in stage.reads}
+    sections = {section: _section(config, section) for section in stage.reads}
+    recipe = {section: content for section, content in sections.items() if content is not None}
     inputs = {name: earlier[name].fingerprint for name in stage.needs}
     wanted = fingerprint(stage.name, recipe, inputs)
     finished = Run(store, config.name).manifest(stage.artifact)
@@ -205,12 +206,12 @@ def _decide(
 
 
 def _section(config: RunConfig, section: str) -> Any:
-    """A section as JSON; the embedded MLLM's comes with the revision of its weights."""
+    """A section as JSON, or None; the embedded MLLM's comes with the revision of its weights."""
     value: Any = config
     for name in section.split("."):
         value = getattr(value, name)
     if not isinstance(value, BaseModel):
-        return list(value)
+        return None if value is None else list(value)
     content = value.model_dump(mode="json")
     if section == "recipe.mllm" and config.recipe.mllm.model == "embedded":
         content["revision"] = _embedded_revision()

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from seaweed import seaweed
 from transformers_serve import endpoint
 
 from fake_stages import STAGES
@@ -12,7 +13,7 @@ from gdrl.artifacts import LocalStore
 from gdrl.config import RunConfig
 from gdrl.execution import execute
 
-__all__ = ["endpoint"]
+__all__ = ["endpoint", "seaweed"]
 
 # What a shell starts in the background ignores SIGINT, and so do its children: the drivers that
 # tests interrupt. Where the parent handles a signal, a child begins with the default.

@@ -12,7 +12,18 @@ from gdrl.config import RunConfig
 
 RunFakes = Callable[..., None]
 
-HEAVY = ("torch", "ray", "transformers", "deepspeed", "pyarrow", "numpy", "scipy", "sklearn")
+HEAVY = (
+    "torch",
+    "ray",
+    "transformers",
+    "deepspeed",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "boto3",
+    "botocore",
+)
 
 LOOK = """
 import sys
@@ -80,6 +91,14 @@ def test_show_of_what_is_not_there_says_so(finished: Callable[..., str]) -> None
 def test_diff_names_fields_of_two_runs(finished: Callable[..., str]) -> None:
     assert finished("diff", "demo", "hot") == "vae  recipe.vae.beta: 4.0 -> 8.0\n"
     assert finished("diff", "demo", "demo") == "no difference\n"
+
+
+def test_what_is_kept_and_what_not_needs_nothing_heavy_either(
+    finished: Callable[..., str], tmp_path: Path
+) -> None:
+    report = finished("export", "demo", str(tmp_path / "out")).splitlines()[-1]
+    assert Path(report).read_text() == "a model: 0.5"
+    assert finished("gc") == "nothing to delete\n"
 
 
 def test_plan_reads_a_recipe_and_overrides(

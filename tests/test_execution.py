@@ -5,14 +5,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from seaweed import Seaweed
 
 import fake_stages.build_graph
 import fake_stages.score_images
 import fake_stages.train_vae
-from gdrl.artifacts import Artifact, Inputs, LocalStore, Metrics, Run
+from gdrl.artifacts import Artifact, Inputs, LocalStore, Metrics, Run, Storage, open_store
 from gdrl.config import RunConfig
 from gdrl.errors import (
     ArtifactCorrupt,
@@ -21,6 +23,7 @@ from gdrl.errors import (
     EndpointError,
     StageFailed,
 )
+from gdrl.execution import execute
 
 Configure = Callable[..., RunConfig]
 RunFakes = Callable[..., None]
@@ -171,6 +174,21 @@ def test_tensorboard_files_lie_beside_the_log(
     folder = store.root / "demo/attempts/0001/tensorboard"
     assert [path.name for path in folder.iterdir()] == ["vae"]
     assert list((folder / "vae").glob("events.*"))
+
+
+def test_a_run_in_object_storage_has_its_log_and_event_files_there(
+    configure: Configure, seaweed: Seaweed
+) -> None:
+    store = open_store(Storage(f"s3://{seaweed.bucket()}/runs", seaweed.s3))
+    config = configure()
+    tracking = config.tracking.model_copy(update={"tensorboard": True})
+    config = config.model_copy(update={"tracking": tracking})
+    execute(config, store, stages=fake_stages.STAGES, session=lambda _: nullcontext())
+    assert (Run(store, "demo").open("report") / "index.html").read_text() == "a model: 0.5"
+    log = store.read("demo/attempts/0001/log.txt") or b""
+    assert b"done  report" in log
+    (events,) = store.names("demo/attempts/0001/tensorboard/vae")
+    assert events.startswith("events.")
 
 
 @pytest.fixture

@@ -25,14 +25,21 @@ def test_every_stage_comes_after_what_it_needs() -> None:
 
 
 def test_every_section_that_a_stage_reads_exists(store: LocalStore) -> None:
-    for decision in plan(RunConfig(), store):
+    config = RunConfig.model_validate({"recipe": {"graph": {"interval_width": 0.1}}})
+    for decision in plan(config, store):
         assert set(decision.recipe) == set(decision.stage.reads)
+
+
+def test_what_stops_the_questions_counts_only_where_it_can_stop_them(store: LocalStore) -> None:
+    config = RunConfig.model_validate({"recipe": {"graph": {"confidence": 0.8}}})
+    scores = {d.stage.artifact: d.fingerprint for d in plan(config, store)}["scores"]
+    assert scores == {d.stage.artifact: d.fingerprint for d in plan(RunConfig(), store)}["scores"]
 
 
 def test_every_recipe_section_is_read_by_a_stage() -> None:
     read = {section for stage in REAL_STAGES for section in stage.reads}
     fields = type(RunConfig().recipe).model_fields
-    assert read == {f"recipe.{name}" for name in fields}
+    assert read == {f"recipe.{name}" for name in fields} | {"recipe.stopping"}
 
 
 def test_training_and_scoring_do_not_wait_for_each_other() -> None:

@@ -1,5 +1,6 @@
 """Where things lie, how they are committed, and whether they are finished."""
 
+from gdrl.artifacts.local import LocalStore
 from gdrl.artifacts.manifest import (
     FileEntry,
     Manifest,
@@ -9,8 +10,9 @@ from gdrl.artifacts.manifest import (
     plain_metrics,
 )
 from gdrl.artifacts.run import Artifact, Inputs, Run, Source, git_commit, package_versions
+from gdrl.artifacts.s3 import S3Store
 from gdrl.artifacts.storage import Storage
-from gdrl.artifacts.store import LocalStore, Store, open_store
+from gdrl.artifacts.store import Store, StoredObject, open_store
 
 __all__ = [
     "Artifact",
@@ -20,9 +22,11 @@ __all__ = [
     "Manifest",
     "Metrics",
     "Run",
+    "S3Store",
     "Source",
     "Storage",
     "Store",
+    "StoredObject",
     "describe_files",
     "fingerprint",
     "git_commit",

@@ -3,15 +3,12 @@
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from gdrl.errors import ArtifactCorrupt
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 MANIFEST = "manifest.json"
 
@@ -25,8 +22,15 @@ class FileEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
-    size: int
-    sha256: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"{path!r} leads out of the artifact's folder")
+        return path
 
 
 class Manifest(BaseModel):
@@ -95,30 +99,3 @@ def _plain(value: object) -> int | float | None:
         return int(value)
     number = float(value)  # type: ignore[arg-type]  # NumPy's float32 is no float, yet converts
     return number if math.isfinite(number) else None
-
-
-_verified: set[tuple[Path, int, FileEntry]] = set()
-_verifying = threading.Lock()
-
-
-def verify(path: Path, entry: FileEntry) -> None:
-    """Check a file once per process and state: several stages open the same dataset.
-
-    Raises:
-        ArtifactCorrupt: the file is missing or differs from its entry.
-    """
-    if not path.is_file():
-        raise ArtifactCorrupt(f"{path} is missing, though its manifest lists it; {_REMEDY}")
-    status = path.stat()
-    if status.st_size != entry.size:
-        raise ArtifactCorrupt(
-            f"{path} has {status.st_size} bytes, its manifest says {entry.size}; {_REMEDY}"
-        )
-    state = (path, status.st_mtime_ns, entry)
-    with _verifying:
-        if state not in _verified and sha256_of(path) != entry.sha256:
-            raise ArtifactCorrupt(f"{path} differs from its manifest in sha256; {_REMEDY}")
-        _verified.add(state)
-
-
-_REMEDY = "delete the artifact's folder and run the same command again to make it anew"

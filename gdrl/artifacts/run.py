@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from gdrl.artifacts.manifest import MANIFEST, Manifest
 from gdrl.artifacts.storage import Storage
 from gdrl.artifacts.store import Store, open_store
-from gdrl.errors import ArtifactExists, ArtifactMissing
+from gdrl.errors import ArtifactCorrupt, ArtifactExists, ArtifactMissing
 
 PACKAGES = ("gdrl", "torch", "ray", "deepspeed", "transformers")
 
@@ -56,9 +58,20 @@ class Run:
     name: str
 
     def manifest(self, artifact: str) -> Manifest | None:
-        """The manifest of a finished artifact; None where it is not finished."""
-        content = self.store.read(f"{self.name}/{artifact}/{MANIFEST}")
-        return None if content is None else Manifest.model_validate_json(content)
+        """The manifest of a finished artifact; None where it is not finished.
+
+        Raises:
+            ArtifactCorrupt: it is not what was written.
+        """
+        key = f"{self.name}/{artifact}/{MANIFEST}"
+        content = self.store.read(key)
+        try:
+            return None if content is None else Manifest.model_validate_json(content)
+        except ValidationError as error:
+            raise ArtifactCorrupt(
+                f"{self.store.location(key)} is no manifest ({_first(error)}); delete it and run "
+                "the same command again to make the artifact anew"
+            ) from error
 
     def finished(self, artifact: str) -> Manifest:
         """The manifest of an artifact that must be finished.
@@ -80,9 +93,17 @@ class Run:
             ArtifactMissing: where it is not finished.
             ArtifactCorrupt: naming the first file that differs from the manifest.
         """
-        files = self.finished(artifact).files
-        chosen = [entry for entry in files if only is None or entry.path in only]
-        return self.store.fetch(f"{self.name}/{artifact}", chosen)
+        manifest = self.finished(artifact)
+        chosen = [entry for entry in manifest.files if only is None or entry.path in only]
+        return self.store.fetch(self._tree(artifact, manifest), chosen)
+
+    def address(self, artifact: str, path: str) -> Storage:
+        """Where a file of a finished artifact lies.
+
+        Raises:
+            ArtifactMissing: where it is not finished.
+        """
+        return self.store.location(f"{self._tree(artifact, self.finished(artifact))}/{path}")
 
     def source(self, artifact: str) -> "Source":
         """The address of a finished artifact.
@@ -140,6 +161,9 @@ class Run:
         """Add a line to an attempt's log."""
         self.store.append(f"{self.name}/attempts/{attempt}/log.txt", line + "\n")
 
+    def _tree(self, artifact: str, manifest: Manifest) -> str:
+        return self.store.tree(f"{self.name}/{artifact}", manifest)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -176,6 +200,10 @@ def git_commit() -> str | None:
     except FileNotFoundError:  # no git on this machine
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _first(error: ValidationError) -> str:
+    return error.errors()[0]["msg"]
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

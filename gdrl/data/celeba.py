@@ -15,8 +15,7 @@ CelebA is for non-commercial research and its images are not ours to pass on: no
 shipped, and a data set made of it must stay where its terms allow.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +23,11 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
-from gdrl.data.decoding import Encoded, UnusableError, decode_all, worthwhile_processes
-from gdrl.data.folder import FolderImage, Quarantined
-from gdrl.data.table import Row, Split
+from gdrl.data.decoding import UnusableError
+from gdrl.data.folder import Folder
+from gdrl.data.loose_images import loose_images
+from gdrl.data.source import ImageSource
+from gdrl.data.table import Split
 from gdrl.errors import DataError
 
 ALIGNED_SIZE = (178, 218)
@@ -89,24 +90,13 @@ def open_celeba(root: Path) -> CelebA:
     )
 
 
-def read_celeba(
-    celeba: CelebA,
-    chosen: Integer[np.ndarray, " chosen"],
-    *,
-    image_size: int,
-    num_processes: int = 1,
-) -> Iterator[Row | Quarantined]:
-    """Read the images at these places of the list, one row or one reason each."""
-    read = partial(crop_face, image_size=image_size)
-    encoded = (_load(celeba.images, celeba.files[place]) for place in chosen)
-    processes = worthwhile_processes(num_processes, len(chosen))
-    for place, found in zip(chosen, decode_all(encoded, read, processes), strict=True):
-        if isinstance(found, FolderImage):
-            factors = dict(zip(celeba.attributes, celeba.labels[place].astype(float), strict=True))
-            split = SPLITS[int(celeba.partition[place])]
-            yield Row(found.pixels, split, path=found.path, factors=factors)
-        else:
-            yield found
+def celeba_images(celeba: CelebA, num_images: int, seed: int, image_size: int) -> ImageSource:
+    """At most ``num_images`` of the tree, drawn by ``seed``, with labels and official split."""
+    chosen = celeba.choose(num_images, seed)
+    prepare = partial(crop_face, image_size=image_size)
+    faces = loose_images(Folder(celeba.images), [celeba.files[place] for place in chosen], prepare)
+    splits = [SPLITS[part] for part in celeba.partition[chosen].tolist()]
+    return replace(faces, names=celeba.attributes, values=celeba.labels[chosen], splits=splits)
 
 
 def crop_face(
@@ -123,13 +113,6 @@ def crop_face(
 def _find(root: Path, part: str) -> Path | None:
     places = (root / part, root / _OFFICIAL_FOLDERS[part] / part)
     return next((place for place in places if place.exists()), None)
-
-
-def _load(images: Path, file: str) -> Encoded:
-    try:
-        return Encoded(file, (images / file).read_bytes())
-    except OSError as error:
-        return Encoded(file, reason=f"unreadable: {type(error).__name__}: {error.strerror}")
 
 
 def _read_attributes(

@@ -1,29 +1,35 @@
-"""Encoded images to equal squares: by several processes, from files or from bytes.
+"""Encoded images to equal squares; what cannot be used becomes a reason.
 
-The rule is that of ``gdrl.data.folder``, and so are the reasons for setting an image aside.
+The rule, whole: the first frame of an animation; turned as its EXIF orientation says; cropped to
+the centre square; transparency laid over white; RGB; Lanczos to the target side.
 """
 
-import io
+import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain, islice
-from pathlib import Path
+from collections.abc import Callable
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
-from gdrl.data.folder import DAMAGED, FolderImage, Quarantined, read_folder, square
-from gdrl.data.parallel import in_order
+from gdrl.data.pictures import encode_png
+from gdrl.data.source import Found
 
-CHUNK = 64
-"""Images that a process reads at a time: 0.8 MB on the way back."""
-WORTH_A_PROCESS = 1_024
-"""Images for each process: starting one takes about a second, in which another decodes so many."""
+DAMAGED = (
+    OSError,  # truncated, unidentified, unreadable
+    SyntaxError,  # broken PNG chunks
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow's decoders raise on damaged files."""
 
-Found = FolderImage | Quarantined
 Prepare = Callable[[Image.Image], UInt8[np.ndarray, "size size 3"]]
 
 
@@ -31,74 +37,50 @@ class UnusableError(Exception):
     """An intact image that breaks a rule; its message becomes the reason."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An image still to be decoded, or the reason why there is none."""
+def decode(path: str, open_file: Callable[[str], BinaryIO], prepare: Prepare) -> Found:
+    """Read one image.
 
-    path: str
-    data: bytes = b""
-    reason: str = ""
-
-
-def read_files(
-    folder: Path, paths: list[str], *, image_size: int, min_side: int, num_processes: int = 1
-) -> Iterator[Found]:
-    """``read_folder`` by ``num_processes``; neither order nor pixels depend on how many."""
-    read = partial(_read_chunk, folder, image_size, min_side)
-    chunks = (paths[first : first + CHUNK] for first in range(0, len(paths), CHUNK))
-    processes = worthwhile_processes(num_processes, len(paths))
-    return chain.from_iterable(in_order(read, chunks, processes))
-
-
-def decode_all(
-    images: Iterable[Encoded], prepare: Prepare, num_processes: int = 1
-) -> Iterator[Found]:
-    """Decode in order by ``num_processes``; ``prepare`` must pickle if they are more than one."""
-    decode = partial(_decode_chunk, prepare)
-    return chain.from_iterable(in_order(decode, _chunks(iter(images)), num_processes))
-
-
-def worthwhile_processes(num_processes: int, num_images: int) -> int:
-    """At most ``num_processes``, and no more than have enough to do."""
-    return max(1, min(num_processes, num_images // WORTH_A_PROCESS))
-
-
-def decode(image: Encoded, prepare: Prepare) -> Found:
-    """One image; it is set aside if it is damaged or ``prepare`` raises ``UnusableError``."""
-    if image.reason:
-        return Quarantined(image.path, image.reason)
+    It is set aside if it cannot be opened, is damaged, or ``prepare`` raises ``UnusableError``.
+    Pillow's warning on images of more than 89 million pixels is taken as an error: a file of 10 KB
+    may unpack to gigabytes. Its warnings on metadata are not shown; the pixels are sound.
+    """
     try:
-        with warnings.catch_warnings():
+        file = open_file(path)
+    except OSError as error:
+        return Found(path, reason=f"unreadable: {type(error).__name__}: {error.strerror or error}")
+    try:
+        with file, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(image.data)) as opened:
-                return FolderImage(image.path, prepare(opened))
+            with Image.open(file) as image:
+                return Found(path, encode_png(prepare(image)))
     except UnusableError as error:
-        return Quarantined(image.path, str(error))
+        return Found(path, reason=str(error))
     except DAMAGED as error:
-        message = str(error).partition(" <_io.BytesIO")[0]  # whose address differs at every run
-        return Quarantined(image.path, f"damaged: {type(error).__name__}: {message}")
+        message = str(error).partition(" <_io.")[0]  # whose address differs at every run
+        return Found(path, reason=f"damaged: {type(error).__name__}: {message}")
 
 
 def centre_square(
     image: Image.Image, *, image_size: int, min_side: int
 ) -> UInt8[np.ndarray, "image_size image_size 3"]:
-    """The folder's rule for an open image."""
+    """The rule above for an open image, whose sides must be at least ``min_side``."""
     if min(image.size) < min_side:
         raise UnusableError(
             f"too small: {image.width} x {image.height}, shorter side below {min_side}"
         )
-    return square(image, image_size)
+    upright = ImageOps.exif_transpose(image)
+    side = min(upright.size)
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    central = _over_white(upright.crop((left, top, left + side, top + side)))
+    return np.asarray(central.resize((image_size, image_size), Image.Resampling.LANCZOS))
 
 
-def _read_chunk(folder: Path, image_size: int, min_side: int, paths: list[str]) -> list[Found]:
-    return list(read_folder(folder, paths, image_size=image_size, min_side=min_side))
-
-
-def _decode_chunk(prepare: Prepare, images: list[Encoded]) -> list[Found]:
-    return [decode(image, prepare) for image in images]
-
-
-def _chunks(images: Iterator[Encoded]) -> Iterator[list[Encoded]]:
-    while chunk := list(islice(images, CHUNK)):
-        yield chunk
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow clips 16-bit grey to white instead of scaling it
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")

@@ -5,7 +5,7 @@
     sample_factors(num, seed, independent=False, model=MODEL) -> int8 (num, k) of 0/1
     render(factors, nuisance_seed, style="toon", size=64) -> uint8 (size, size, 3)
     render_pair(factors, attribute, nuisance_seed, style="toon", size=64) -> (off, on)
-    render_rows(factors, seed, style="toon", size=64, num_processes=1) -> iterator of uint8 images
+    render_rows(factors, seed, style="toon", size=64, first=0) -> iterator of uint8 images
     population_association(model), interventional(model), prevalence(model)
 
 ``factors`` is one row of ``sample_factors``, its columns in the order of ``ATTRIBUTES``;
@@ -13,13 +13,12 @@
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int8, Integer, UInt8
 
+from gdrl.config import DatasetRecipe
 from gdrl.data.causal_model import (
     CausalModel,
     Mechanism,
@@ -30,6 +29,9 @@ from gdrl.data.causal_model import (
 )
 from gdrl.data.face_styles import FACE_STYLES
 from gdrl.data.faces_art import NUISANCES, attribution, draw
+from gdrl.data.pictures import encode_png
+from gdrl.data.source import CHUNK, Found, ImageSource, cut
+from gdrl.data.table import DatasetDescription, Truth
 from gdrl.errors import DataError
 
 __all__ = [
@@ -126,22 +128,61 @@ def render_pair(
     return render(off, nuisance_seed, style, size), render(on, nuisance_seed, style, size)
 
 
+def face_images(recipe: DatasetRecipe) -> ImageSource:
+    """The images of a recipe, to be drawn.
+
+    Raises:
+        DataError: no such style.
+    """
+    factors = sample_factors(recipe.num_images, recipe.seed)
+    draw = partial(_draw_chunk, recipe.seed, style_of(recipe), recipe.image_size)
+    chunks = [(place * CHUNK, chunk) for place, chunk in enumerate(cut(factors))]
+    return ImageSource(draw, chunks, len(factors), ATTRIBUTES, factors)
+
+
+def style_of(recipe: DatasetRecipe) -> str:
+    """The style that a recipe asks for."""
+    return DEFAULT_STYLE if recipe.style == "default" else recipe.style
+
+
+def describe_faces(recipe: DatasetRecipe, num_images: int) -> DatasetDescription:
+    """What ``dataset.json`` says of this world."""
+    return DatasetDescription(
+        source=recipe.source,
+        kind="world",
+        style=style_of(recipe),
+        num_images=num_images,
+        num_quarantined=0,
+        image_size=recipe.image_size,
+        attributes=ATTRIBUTES,
+        truth=Truth(
+            adjacency=population_association(MODEL).tolist(),
+            interventional=interventional(MODEL).tolist(),
+            prevalence=prevalence(MODEL).tolist(),
+        ),
+        attribution=attribution(style_of(recipe)),
+        seed=recipe.seed,
+    )
+
+
 def render_rows(
     factors: Integer[np.ndarray, "num k"],
     seed: int,
     style: str = DEFAULT_STYLE,
     size: int = 64,
-    num_processes: int = 1,
+    first: int = 0,
 ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
     """Draw every row in order.
 
-    Row r has the nuisance seed (seed, r), so the number of processes changes no byte. With more
-    than one, the calling script must be importable (``if __name__ == "__main__":``).
+    Row r has the nuisance seed (seed, first + r): rows drawn apart are those drawn together.
     """
-    seeds = [(seed, row) for row in range(len(factors))]
-    if num_processes == 1:
-        yield from map(render, factors, seeds, repeat(style), repeat(size))
-        return
-    # spawn: a forked child of a process that runs threads (Ray, torch) can deadlock.
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(render, factors, seeds, repeat(style), repeat(size), chunksize=64)
+    for row, chosen in enumerate(factors, start=first):
+        yield render(chosen, (seed, row), style, size)
+
+
+def _draw_chunk(
+    seed: int, style: str, size: int, chunk: tuple[int, Int8[np.ndarray, "rows k"]]
+) -> Iterator[Found]:
+    first, factors = chunk
+    for pixels in render_rows(factors, seed, style, size, first):
+        yield Found(None, encode_png(pixels))

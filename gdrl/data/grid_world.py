@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -15,6 +16,8 @@ from gdrl.data.correlation import (
     sample,
 )
 from gdrl.data.factor_grid import FactorGrid
+from gdrl.data.pictures import encode_png
+from gdrl.data.source import Found, ImageSource, cut
 from gdrl.data.table import CorrelationDescription, DatasetDescription, Truth
 from gdrl.errors import DataError
 
@@ -49,6 +52,17 @@ def draw_factors(recipe: DatasetRecipe) -> Integer[np.ndarray, "num factor"]:
     return sample(grid, recipe.num_images, recipe.seed, correlation_of(recipe))
 
 
+def grid_images(recipe: DatasetRecipe) -> ImageSource:
+    """The images of a recipe, to be drawn.
+
+    Raises:
+        DataError: as :func:`draw_factors` does.
+    """
+    grid, factors = GRID_WORLDS[recipe.source].grid, draw_factors(recipe)
+    draw = partial(_draw_chunk, recipe.source)
+    return ImageSource(draw, cut(factors), len(factors), grid.names, grid.scaled(factors))
+
+
 def draw_rows(
     world: GridWorld, factors: Integer[np.ndarray, "rows factor"]
 ) -> Iterator[UInt8[np.ndarray, "64 64 3"]]:
@@ -64,6 +78,11 @@ def draw_grid(
     last = len(world.grid) if stop is None else stop
     for first in range(start, last, BATCH):
         yield from world.render(world.grid.factors(np.arange(first, min(first + BATCH, last))))
+
+
+def _draw_chunk(name: str, factors: Integer[np.ndarray, "rows factor"]) -> Iterator[Found]:
+    for pixels in draw_rows(GRID_WORLDS[name], factors):
+        yield Found(None, encode_png(pixels))
 
 
 def correlation_of(recipe: DatasetRecipe) -> Correlation:

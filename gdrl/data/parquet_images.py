@@ -1,4 +1,4 @@
-"""Images out of parquet: a file, or a folder of such files with no loose image in it.
+"""Images out of parquet: one file, or the files of a place with no loose image in it.
 
 The column is ``image``: encoded images as binary, or a struct with a binary field ``bytes``, as
 Hugging Face datasets writes it. An image is called ``file.parquet#row``. What cannot be used is set
@@ -6,69 +6,131 @@ aside under that name: an empty or damaged image alone; of a damaged row group w
 read; a file without a readable footer as a whole.
 """
 
-from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool
+from jaxtyping import Integer
 
-from gdrl.data.decoding import Encoded
-from gdrl.data.folder import SUFFIXES
+from gdrl.data.decoding import Prepare, decode
+from gdrl.data.loose_images import Place, is_image
+from gdrl.data.source import CHUNK, Found, ImageSource, without_names
 from gdrl.errors import DataError
 
 COLUMN = "image"
+MAX_PIECES = 8
+"""Chunks of one row group, which cannot be entered in its middle: each reads over those before it,
+at a tenth of what decoding costs."""
 _ROWS_AT_A_TIME = 64  # photographs of a few MB each: what is held is their number times that
+_BYTES_AT_A_TIME = 2**20  # else a column of a whole row group is held
 _BROKEN = (pa.ArrowException, OSError)
 
 
-def is_parquet(source: Path) -> bool:
-    """Whether to read ``source`` as parquet: by its suffix, or by what lies in the folder.
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one row group of a file; ``group`` is None for a file without a readable footer."""
 
-    Loose images come first: a folder that holds some is a folder of images, as it always was.
+    file: str
+    group: int | None
+    start: int
+    """Row of the file at which the row group starts."""
+    rows: Integer[np.ndarray, " rows"]
+    """Rows of the row group, ascending."""
+
+
+def is_parquet(names: Sequence[str]) -> bool:
+    """Whether a place with these names is read as parquet.
+
+    Loose images come first: a folder that holds some is a folder of images.
     """
-    if source.is_file():
-        return source.suffix == ".parquet"
-    return next(source.rglob("*.parquet"), None) is not None and not any(
-        file.suffix.lower() in SUFFIXES for file in source.rglob("*")
-    )
+    return any(map(_is_parquet_file, names)) and not any(map(is_image, names))
 
 
-def read_parquet(source: Path, num_images: int, seed: int) -> tuple[int, Iterator[Encoded]]:
-    """How many rows come, and the rows in order: at most ``num_images``, drawn by ``seed``.
+def parquet_images(
+    place: Place, names: Sequence[str], num_images: int, seed: int, prepare: Prepare
+) -> ImageSource:
+    """The rows of the parquet files among ``names``: at most ``num_images``, drawn by ``seed``.
 
-    A file whose footer cannot be read counts as one row, set aside under the file's name. Memory
-    holds 64 encoded images, and one bit a row.
+    A file whose footer cannot be read counts as one row, set aside under the file's name. Reading a
+    piece holds 64 encoded images.
 
     Raises:
         DataError: no row at all, or a file without a column of images.
     """
-    files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-    names = [file.relative_to(source).as_posix() if file != source else file.name for file in files]
-    counts = [_count_rows(file) for file in files]
-    num_rows = sum(counts)
-    if not num_rows:
-        raise DataError(f"{source} holds no row of images in {len(files)} parquet file(s)")
-    kept = np.zeros(num_rows, dtype=np.bool_)
-    kept[np.random.default_rng(seed).permutation(num_rows)[:num_images]] = True
+    groups = [
+        (name, *group)
+        for name in filter(_is_parquet_file, names)
+        for group in _row_groups(place, name)
+    ]
+    counts = [num_rows for *_, num_rows in groups]
+    if not sum(counts):
+        raise DataError(f"{place} holds no row of images in {len(names)} parquet file(s)")
+    kept = np.zeros(sum(counts), dtype=np.bool_)
+    kept[np.random.default_rng(seed).permutation(len(kept))[:num_images]] = True
     parts = np.split(kept, np.cumsum(counts)[:-1])
-    rows = chain.from_iterable(map(_rows, files, names, parts))
-    return int(kept.sum()), rows
+    pieces = [
+        Piece(name, group, start, rows)
+        for (name, group, start, _), part in zip(groups, parts, strict=True)
+        for rows in _pieces(np.flatnonzero(part))
+    ]
+    return without_names(partial(read_piece, place, prepare), pieces, int(kept.sum()))
 
 
-def _count_rows(file: Path) -> int:
+def read_piece(place: Place, prepare: Prepare, piece: Piece) -> Iterator[Found]:
+    """Read the rows of one piece; where reading fails, the rest of them as set aside."""
+    at = 0
     try:
-        with pq.ParquetFile(file) as opened:
-            _check_column(file, opened.schema_arrow)
-            return int(opened.metadata.num_rows)
+        for row, cell in _cells(place, piece):
+            if at < len(piece.rows) and row == piece.rows[at]:
+                yield _decoded(f"{piece.file}#{piece.start + row}", cell.as_py(), prepare)
+                at += 1
+    except _BROKEN as error:
+        reason = f"damaged: {type(error).__name__}: {error}"
+        for lost in piece.rows[at:]:
+            place_in_file = "" if piece.group is None else f"#{piece.start + lost}"
+            yield Found(piece.file + place_in_file, reason=reason)
+
+
+def _pieces(rows: Integer[np.ndarray, " rows"]) -> list[Integer[np.ndarray, " piece"]]:
+    num = min(MAX_PIECES, -(-len(rows) // CHUNK))
+    return np.array_split(rows, num) if num else []
+
+
+def _row_groups(place: Place, name: str) -> list[tuple[int | None, int, int]]:
+    """(group, its first row, its number of rows) of each row group of a file."""
+    try:
+        with place.open(name) as file, pq.ParquetFile(file) as opened:
+            _check_column(name, opened.schema_arrow)
+            groups = range(opened.num_row_groups)
+            counts = [opened.metadata.row_group(group).num_rows for group in groups]
     except _BROKEN:
-        return 1
+        return [(None, 0, 1)]
+    starts = np.cumsum([0, *counts]).tolist()
+    return list(zip(groups, starts, counts, strict=False))
 
 
-def _check_column(file: Path, schema: Any) -> None:
+def _cells(place: Place, piece: Piece) -> Iterator[tuple[int, Any]]:
+    """The cells of a row group up to the last wanted one, with their rows."""
+    with (
+        place.open(piece.file) as file,
+        pq.ParquetFile(file, buffer_size=_BYTES_AT_A_TIME) as opened,
+    ):
+        row, groups = 0, [piece.group or 0]
+        for batch in opened.iter_batches(_ROWS_AT_A_TIME, row_groups=groups, columns=[COLUMN]):
+            for cell in batch.column(0):
+                yield row, cell
+                row += 1
+            if row > piece.rows[-1]:
+                return
+
+
+def _check_column(file: str, schema: Any) -> None:
     if COLUMN in schema.names:
         kind = schema.field(COLUMN).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
@@ -81,42 +143,12 @@ def _check_column(file: Path, schema: Any) -> None:
     )
 
 
-def _rows(file: Path, name: str, kept: Bool[np.ndarray, " rows"]) -> Iterator[Encoded]:
-    """The kept rows of one file, row group by row group."""
-    try:
-        opened = pq.ParquetFile(file)
-    except _BROKEN as error:
-        if kept.any():
-            yield Encoded(name, reason=_damaged(error, file, name))
-        return
-    with opened:
-        start = 0
-        for group in range(opened.num_row_groups):
-            stop = start + opened.metadata.row_group(group).num_rows
-            yield from _group_rows(opened, group, start, file, name, kept[start:stop])
-            start = stop
+def _is_parquet_file(name: str) -> bool:
+    return PurePosixPath(name).suffix == ".parquet"
 
 
-def _group_rows(
-    opened: Any, group: int, start: int, file: Path, name: str, kept: Bool[np.ndarray, " rows"]
-) -> Iterator[Encoded]:
-    """The kept rows of one row group; where reading fails, the rest of them as set aside."""
-    row = 0
-    try:
-        for batch in opened.iter_batches(_ROWS_AT_A_TIME, row_groups=[group], columns=[COLUMN]):
-            for cell in batch.column(0):
-                row += 1
-                if kept[row - 1]:
-                    yield _encoded(f"{name}#{start + row - 1}", cell.as_py())
-    except _BROKEN as error:
-        for lost in row + np.flatnonzero(kept[row:]):
-            yield Encoded(f"{name}#{start + lost}", reason=_damaged(error, file, name))
-
-
-def _damaged(error: Exception, file: Path, name: str) -> str:
-    return f"damaged: {type(error).__name__}: {error}".replace(str(file), name)
-
-
-def _encoded(path: str, cell: Any) -> Encoded:
+def _decoded(path: str, cell: Any, prepare: Prepare) -> Found:
     data = cell["bytes"] if isinstance(cell, dict) else cell
-    return Encoded(path, data) if data else Encoded(path, reason="empty: no image in this row")
+    if not data:
+        return Found(path, reason="empty: no image in this row")
+    return decode(path, lambda _: io.BytesIO(data), prepare)

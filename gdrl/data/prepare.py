@@ -1,8 +1,7 @@
-"""From a recipe to a data set on disk: worlds are drawn, images of other sources are read."""
+"""From a recipe to a data set on disk: read or draw, split, write."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import count, islice
 from math import ceil
 from pathlib import Path
@@ -10,22 +9,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from gdrl.config import CELEBA, GRID_WORLDS, WORLDS, DatasetRecipe
+from gdrl.config import GRID_WORLDS, WORLDS, DatasetRecipe, S3Settings
 from gdrl.data import celeba, faces, grid_world
-from gdrl.data.decoding import (
-    Found,
-    centre_square,
-    decode_all,
-    read_files,
-    worthwhile_processes,
-)
-from gdrl.data.folder import Quarantined, choose, list_images
-from gdrl.data.parquet_images import is_parquet, read_parquet
+from gdrl.data.open import open_source
+from gdrl.data.source import Found, ImageSource, InOrder, one_by_one
 from gdrl.data.table import (
     DatasetDescription,
     Row,
     Split,
-    Truth,
     write_description,
     write_images,
     write_quarantine,
@@ -37,143 +28,84 @@ T = TypeVar("T")
 
 
 def prepare(
-    recipe: DatasetRecipe, out: Path, progress: Progress | None = None, *, num_processes: int = 1
+    recipe: DatasetRecipe,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    s3: S3Settings = S3Settings(),
+    in_order: InOrder = one_by_one,
 ) -> dict[str, int]:
     """Write the data set of ``recipe`` into the folder ``out``.
 
-    ``progress`` is called with (images done, images in all). ``num_processes`` draw or decode; the
-    images do not depend on how many they are.
+    Args:
+        recipe: which images.
+        out: where to.
+        progress: called with (images done, images in all).
+        s3: how a source that is an ``s3://`` prefix is reached.
+        in_order: reads or draws the chunks of the source; the files do not depend on where.
 
     Returns:
         ``num_images``, ``num_test`` and ``num_quarantined``.
 
     Raises:
         DataError: no such folder or style, no readable image, or too few for two splits.
+        StorageError: no such bucket, no credentials, or no answer.
     """
+    source = open_source(recipe, s3)
+    quarantined: list[Found] = []
     counts: Counter[Split] = Counter()
-    if recipe.source in WORLDS:
-        images = draw_world(recipe, progress, num_processes)
-        num_images = write_images(out, _counted(images, counts))
-        description = _describe_world(recipe, num_images)
-    else:
-        quarantined: list[Quarantined] = []
-        names: tuple[str, ...] = ()
-        if recipe.source.startswith(CELEBA):
-            tree = celeba.open_celeba(Path(recipe.source.removeprefix(CELEBA)).expanduser())
-            names = tree.attributes
-            images = read_celeba(recipe, tree, quarantined, progress, num_processes)
-        else:
-            images = read_images(recipe, quarantined, progress, num_processes)
-        num_images = write_images(out, _counted(images, counts))
-        write_quarantine(out, ((item.path, item.reason) for item in quarantined))
-        description = _describe_images(recipe, num_images, len(quarantined), names)
-    if not counts["train"] or not counts["test"]:
-        raise DataError(
-            f"{recipe.source}: {num_images} image(s) are too few for a training and a test split; "
-            "two are the least"
-        )
-    write_description(out, description)
+    found = _usable(in_order(source.read, source.chunks), source, quarantined, progress)
+    num_images = write_images(out, _counted(_rows(found, source, recipe), counts))
+    _check_enough(recipe, counts, quarantined)
+    if recipe.source not in WORLDS:
+        write_quarantine(out, ((str(item.path), str(item.reason)) for item in quarantined))
+    write_description(out, _describe(recipe, source, num_images, len(quarantined)))
     return {
         "num_images": num_images,
         "num_test": counts["test"],
-        "num_quarantined": description.num_quarantined,
+        "num_quarantined": len(quarantined),
     }
 
 
-def draw_world(
-    recipe: DatasetRecipe, progress: Progress | None = None, num_processes: int = 1
-) -> Iterator[Row]:
-    """The rows of a world."""
-    if recipe.source in GRID_WORLDS:
-        world = grid_world.GRID_WORLDS[recipe.source]
-        grid_factors = grid_world.draw_factors(recipe)
-        names, values = world.grid.names, world.grid.scaled(grid_factors)
-        images = grid_world.draw_rows(world, grid_factors)
-    else:
-        factors = faces.sample_factors(recipe.num_images, recipe.seed)
-        names, values = faces.ATTRIBUTES, factors.astype(float)
-        images = faces.render_rows(
-            factors, recipe.seed, _style(recipe), recipe.image_size, num_processes
-        )
-    rows = zip((row.tolist() for row in values), images, strict=True)
-    for done, ((row, pixels), split) in enumerate(
-        with_split(rows, recipe.test_fraction, recipe.seed), start=1
-    ):
-        yield Row(pixels, split, factors=dict(zip(names, row, strict=True)))
-        if progress:
-            progress(done, recipe.num_images)
-
-
-def read_images(
-    recipe: DatasetRecipe,
-    quarantined: list[Quarantined],
-    progress: Progress | None = None,
-    num_processes: int = 1,
-) -> Iterator[Row]:
-    """The rows of a folder or of parquet; what cannot be used is appended to ``quarantined``.
-
-    Raises:
-        DataError: no such folder, or no readable image in it.
-    """
-    source = Path(recipe.source).expanduser()
-    total, found = _open_images(recipe, source, num_processes)
-    readable = _usable(found, total, quarantined, progress)
-    for image, split in with_split(readable, recipe.test_fraction, recipe.seed):
-        yield Row(image.pixels, split, path=image.path)
-    _check_some_usable(source, total, quarantined)
-
-
-def read_celeba(
-    recipe: DatasetRecipe,
-    tree: celeba.CelebA,
-    quarantined: list[Quarantined],
-    progress: Progress | None = None,
-    num_processes: int = 1,
-) -> Iterator[Row]:
-    """The rows of a CelebA tree, in its own split; otherwise as :func:`read_images`."""
-    chosen = tree.choose(recipe.num_images, recipe.seed)
-    found = celeba.read_celeba(
-        tree, chosen, image_size=recipe.image_size, num_processes=num_processes
-    )
-    yield from _usable(found, len(chosen), quarantined, progress)
-    _check_some_usable(tree.images, len(chosen), quarantined)
-
-
-def _open_images(
-    recipe: DatasetRecipe, source: Path, num_processes: int
-) -> tuple[int, Iterator[Found]]:
-    """How many images come, and the images or what was set aside."""
-    size, min_side = recipe.image_size, recipe.min_side
-    if is_parquet(source):
-        total, encoded = read_parquet(source, recipe.num_images, recipe.seed)
-        square = partial(centre_square, image_size=size, min_side=min_side)
-        return total, decode_all(encoded, square, worthwhile_processes(num_processes, total))
-    paths = choose(list_images(source), recipe.num_images, recipe.seed)
-    return len(paths), read_files(
-        source, paths, image_size=size, min_side=min_side, num_processes=num_processes
-    )
-
-
 def _usable(
-    found: Iterable[T | Quarantined],
-    total: int,
-    quarantined: list[Quarantined],
+    found: Iterable[Found],
+    source: ImageSource,
+    quarantined: list[Found],
     progress: Progress | None,
-) -> Iterator[T]:
-    for done, item in enumerate(found, start=1):
-        if isinstance(item, Quarantined):
+) -> Iterator[tuple[int, Found]]:
+    """The usable images with their places in the source; the others go to ``quarantined``."""
+    for place, item in zip(range(source.num_images), found, strict=True):
+        if item.png is None:
             quarantined.append(item)
         else:
-            yield item
+            yield place, item
         if progress:
-            progress(done, total)
+            progress(place + 1, source.num_images)
 
 
-def _check_some_usable(source: Path, total: int, quarantined: list[Quarantined]) -> None:
-    if quarantined and len(quarantined) == total:
+def _rows(
+    found: Iterable[tuple[int, Found]], source: ImageSource, recipe: DatasetRecipe
+) -> Iterator[Row]:
+    splits = source.splits
+    if splits is None:
+        chosen = with_split(found, recipe.test_fraction, recipe.seed)
+    else:
+        chosen = ((item, splits[item[0]]) for item in found)
+    for (place, item), split in chosen:
+        values = source.values[place].astype(float).tolist()
+        yield Row(item.png or b"", split, item.path, dict(zip(source.names, values, strict=True)))
+
+
+def _check_enough(recipe: DatasetRecipe, counts: Counter[Split], quarantined: list[Found]) -> None:
+    if quarantined and not counts.total():
         raise DataError(
-            f"{source} holds no readable image: all {total} were set aside, the first "
-            f"({quarantined[0].path}) as {quarantined[0].reason}"
+            f"{recipe.source} holds no readable image: all {len(quarantined)} were set aside, the "
+            f"first ({quarantined[0].path}) as {quarantined[0].reason}"
+        )
+    if not counts["train"] or not counts["test"]:
+        raise DataError(
+            f"{recipe.source}: {counts.total()} image(s) are too few for a training and a test "
+            "split; two are the least"
         )
 
 
@@ -201,35 +133,13 @@ def _counted(rows: Iterator[Row], counts: Counter[Split]) -> Iterator[Row]:
         yield row
 
 
-def _style(recipe: DatasetRecipe) -> str:
-    return faces.DEFAULT_STYLE if recipe.style == "default" else recipe.style
-
-
-def _describe_world(recipe: DatasetRecipe, num_images: int) -> DatasetDescription:
+def _describe(
+    recipe: DatasetRecipe, source: ImageSource, num_images: int, num_quarantined: int
+) -> DatasetDescription:
     if recipe.source in GRID_WORLDS:
         return grid_world.describe_grid(recipe, num_images)
-    truth = Truth(
-        adjacency=faces.population_association(faces.MODEL).tolist(),
-        interventional=faces.interventional(faces.MODEL).tolist(),
-        prevalence=faces.prevalence(faces.MODEL).tolist(),
-    )
-    return DatasetDescription(
-        source=recipe.source,
-        kind="world",
-        style=_style(recipe),
-        num_images=num_images,
-        num_quarantined=0,
-        image_size=recipe.image_size,
-        attributes=faces.ATTRIBUTES,
-        truth=truth,
-        attribution=faces.attribution(_style(recipe)),
-        seed=recipe.seed,
-    )
-
-
-def _describe_images(
-    recipe: DatasetRecipe, num_images: int, num_quarantined: int, attributes: tuple[str, ...]
-) -> DatasetDescription:
+    if recipe.source in WORLDS:
+        return faces.describe_faces(recipe, num_images)
     return DatasetDescription(
         source=recipe.source,
         kind="folder",
@@ -237,8 +147,8 @@ def _describe_images(
         num_images=num_images,
         num_quarantined=num_quarantined,
         image_size=recipe.image_size,
-        attributes=attributes,
+        attributes=source.names,
         truth=None,
-        attribution=celeba.ATTRIBUTION if attributes else "",
+        attribution=celeba.ATTRIBUTION if source.names else "",
         seed=recipe.seed,
     )

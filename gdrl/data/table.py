@@ -20,7 +20,6 @@ from jaxtyping import Float32, Int64, Shaped, UInt8
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gdrl.data.pictures import encode_png
 from gdrl.errors import DataError
 
 SHARD_ROWS = 2_048
@@ -75,7 +74,7 @@ class DatasetDescription(BaseModel):
 class Row:
     """One image on its way into a data set."""
 
-    pixels: UInt8[np.ndarray, "size size 3"]
+    png: bytes
     split: Split
     path: str | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
@@ -222,7 +221,7 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _table(rows: list[Row], first_id: int) -> pa.Table:
     columns = {
         "id": pa.array(range(first_id, first_id + len(rows)), pa.int64()),
-        "image": pa.array([encode_png(row.pixels) for row in rows], pa.binary()),
+        "image": pa.array([row.png for row in rows], pa.binary()),
         "split": pa.array([row.split for row in rows], pa.string()),
     }
     if rows[0].path is not None:

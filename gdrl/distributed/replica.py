@@ -14,12 +14,16 @@ from gdrl.config import MLLMRecipe
 from gdrl.distributed.identity import Identity
 from gdrl.distributed.reference import resolve
 from gdrl.mllm.engine import Answer, Engine, Query
+from gdrl.mllm.questions import probe_query
 
 BATCH_WAIT_SECONDS = 0.05
 """How long an incomplete batch waits for more: little beside a forward pass of a second."""
 
 STUCK_SECONDS = 600.0
 """A forward pass longer than this is taken for hung, and the replica is replaced."""
+
+UNPROVEN_SECONDS = 60.0
+"""A replica that answered nothing for this long is asked a question of our own."""
 
 
 class Replica:
@@ -33,6 +37,7 @@ class Replica:
             recipe, batch_size=batch_size, num_threads=num_threads
         )
         self._busy_since: float | None = None
+        self._last_answer = time.monotonic()
         self.answer.set_max_batch_size(batch_size)  # type: ignore[attr-defined]  # serve.batch's
 
     @serve.batch(batch_wait_timeout_s=BATCH_WAIT_SECONDS)
@@ -45,21 +50,31 @@ class Replica:
             answers = iter(await asyncio.to_thread(self._engine.answer, queries))
         finally:
             self._busy_since = None
+        self._last_answer = time.monotonic()
         return [[next(answers) for _ in request] for request in requests]
 
     def identity(self) -> Identity:
         """Model and revision, stored with every score."""
         return Identity(self._asked_for, self._engine.model, self._engine.revision)
 
-    def check_health(self) -> None:
-        """Serve asks this every 10 s and replaces a replica that raises.
+    async def check_health(self) -> None:
+        """Serve asks this every 10 s, and replaces a replica that raises three times in a row.
+
+        Answers to others prove enough. Where there were none for a while, because nobody asked or
+        because every batch fails, one question is asked.
 
         Raises:
-            RuntimeError: the engine has been at one batch for too long.
+            RuntimeError: the engine has been at one batch for too long, or cannot answer.
         """
-        since = self._busy_since
-        if since is not None and time.monotonic() - since > STUCK_SECONDS:
-            raise RuntimeError(f"the engine has been at one batch for over {STUCK_SECONDS:g} s")
+        now = time.monotonic()
+        if self._busy_since is not None:
+            if now - self._busy_since > STUCK_SECONDS:
+                raise RuntimeError(f"the engine has been at one batch for over {STUCK_SECONDS:g} s")
+        elif now - self._last_answer > UNPROVEN_SECONDS:
+            (answer,) = await asyncio.to_thread(self._engine.answer, [probe_query()])
+            if answer.status == "failed":
+                raise RuntimeError(f"the engine cannot answer: {answer.reason}")
+            self._last_answer = now
 
 
 # Not a decorator: the class keeps its name in this module, so it crosses to replicas as a name.

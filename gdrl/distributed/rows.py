@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from gdrl.distributed.answers import PART
 from gdrl.distributed.serve import Serving
 from gdrl.mllm.engine import Answer
-from gdrl.mllm.questions import QUESTION_VERSION, expectation
+from gdrl.mllm.questions import QUESTION_VERSION
 
 SCHEMA = pa.schema(
     [
@@ -17,13 +19,16 @@ SCHEMA = pa.schema(
         ("expectation", pa.float32()),  # 0 to 5; null unless ok
         ("status", pa.string()),  # ok, unparsable, refused or failed
         ("reason", pa.string()),
-        ("attempts", pa.int32()),
-        ("latency_ms", pa.float32()),  # of the image's request, retries included
+        ("attempts", pa.int32()),  # 0: the answer was known
+        ("latency_ms", pa.float32()),  # of the image's request, retries and waiting included
         ("model", pa.string()),
         ("revision", pa.string()),
         ("question_version", pa.string()),
     ]
 )
+
+BLOCK = SCHEMA.append(PART.field("key")).append(pa.field("gave_up", pa.bool_()))
+"""What the asking actor sends: rows with the keys of their answers, and whether it gave up."""
 
 
 @dataclass(frozen=True)
@@ -31,34 +36,44 @@ class Reply:
     """What became of one image's queries: an answer each, in order."""
 
     answers: tuple[Answer, ...]
-    attempts: int
+    attempts: tuple[int, ...]
+    """Of each query; 0 where its answer was known."""
     latency_seconds: float
+    gave_up: bool = False
+    """Whether some were not asked because the service was given up."""
 
 
-def rows_of(
-    ids: Sequence[int], replies: Sequence[Reply], attributes: Sequence[str], serving: Serving
+def block_of(
+    ids: Sequence[int],
+    keys: Sequence[Sequence[bytes]],
+    replies: Sequence[Reply],
+    attributes: Sequence[str],
+    serving: Serving,
 ) -> pa.Table:
     """The rows of some images: ``len(ids) * len(attributes)``, images in the order given."""
-    asked = [
-        (id_, attribute, answer, reply)
-        for id_, reply in zip(ids, replies, strict=True)
-        for attribute, answer in zip(attributes, reply.answers, strict=True)
-    ]
+    width, size = len(attributes), len(ids) * len(attributes)
+    answers = [answer for reply in replies for answer in reply.answers]
     columns = {
-        "id": [id_ for id_, _, _, _ in asked],
-        "attribute": [attribute for _, attribute, _, _ in asked],
-        "probabilities": [answer.probabilities for _, _, answer, _ in asked],
-        "expectation": [_expectation(answer) for _, _, answer, _ in asked],
-        "status": [answer.status for _, _, answer, _ in asked],
-        "reason": [answer.reason for _, _, answer, _ in asked],
-        "attempts": [reply.attempts for _, _, _, reply in asked],
-        "latency_ms": [1000 * reply.latency_seconds for _, _, _, reply in asked],
-        "model": [serving.model] * len(asked),
-        "revision": [serving.revision] * len(asked),
-        "question_version": [QUESTION_VERSION] * len(asked),
+        "id": np.repeat(np.asarray(ids, np.int64), width),
+        "attribute": [*attributes] * len(ids),
+        "probabilities": [answer.probabilities for answer in answers],
+        "expectation": [_expectation(answer) for answer in answers],
+        "status": [answer.status for answer in answers],
+        "reason": [answer.reason for answer in answers],
+        "attempts": [attempts for reply in replies for attempts in reply.attempts],
+        "latency_ms": np.repeat([1000 * reply.latency_seconds for reply in replies], width),
+        "model": [serving.model] * size,
+        "revision": [serving.revision] * size,
+        "question_version": [QUESTION_VERSION] * size,
+        "key": [key for row in keys for key in row],
+        "gave_up": np.repeat([reply.gave_up for reply in replies], width),
     }
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=BLOCK)
 
 
 def _expectation(answer: Answer) -> float | None:
-    return expectation(answer) if answer.status == "ok" else None
+    """Of the probabilities as stored (float32): the same number now and from the cache."""
+    if answer.probabilities is None:
+        return None
+    stored = np.asarray(answer.probabilities, np.float32).astype(np.float64)
+    return float(np.arange(len(stored)) @ stored)

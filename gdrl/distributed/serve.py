@@ -9,60 +9,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from gdrl.config import MLLMRecipe, MLLMScale
+from gdrl.distributed.deployment import OPEN_ENGINE, DeploymentSettings, build
 from gdrl.distributed.identity import Identity
+from gdrl.distributed.orphans import app_name, delete_orphans
 from gdrl.distributed.reference import resolve
 from gdrl.distributed.session import connect, quieten, require
 from gdrl.errors import EndpointError
-from gdrl.mllm.engine import Answer, Query
+from gdrl.mllm.engine import Answer, Engine, Query
+from gdrl.tracking import say
 
 SHARED_APP = "mllm"
 """Name under which ``cluster/serve_mllm.yaml`` keeps a deployment that outlives jobs."""
 
-OPEN_ENGINE = "gdrl.mllm.open:open_engine"
-
-MAX_QUEUED_REQUESTS = 1024
-"""Of one client. Serve refuses bursts above it even while replicas are idle, so it stays far above
-any client's own limit (``scale.stream.max_in_flight``) and sheds what no client should send."""
+ATTEMPTS = 3
+"""Of the few queries of :meth:`Serving.answer` to an endpoint; streams have their own patience."""
 
 START_SECONDS = 900.0
 """How long a deployment may take: a node to boot, an image to pull, weights to load."""
 
 ANSWER_SECONDS = 600.0
 """How long the few queries of :meth:`Serving.answer` may take."""
-
-
-class DeploymentSettings(BaseModel):
-    """The ``args`` of an application in ``cluster/serve_mllm.yaml``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    mllm: MLLMRecipe = MLLMRecipe()
-    scale: MLLMScale = MLLMScale()
-    open_engine: str = OPEN_ENGINE
-
-
-def build(args: DeploymentSettings) -> Any:
-    """The Serve application of these settings; ``serve deploy`` calls it too."""
-    from gdrl.distributed.replica import MLLM
-
-    scale = args.scale
-    return MLLM.options(
-        num_replicas=scale.num_replicas,
-        # One batch in the engine and one being gathered.
-        max_ongoing_requests=2 * scale.batch_size,
-        max_queued_requests=MAX_QUEUED_REQUESTS,
-        max_constructor_retry_count=2,
-        graceful_shutdown_wait_loop_s=0.2,
-        ray_actor_options={
-            "num_cpus": scale.threads_per_replica,
-            "num_gpus": scale.gpus_per_replica,
-            "resources": scale.resources_per_replica,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(scale.threads_per_replica)}},
-        },
-    ).bind(args.mllm, scale.batch_size, scale.threads_per_replica, args.open_engine)
 
 
 @dataclass(frozen=True)
@@ -84,8 +51,7 @@ class Serving:
             EndpointError: the MLLM does not answer.
         """
         if not self.app:
-            answers: list[Answer] = client_engine(self.recipe, self.open_engine).answer(queries)
-            return answers
+            return _ask_endpoint(client_engine(self.recipe, self.open_engine), queries)
         return _ask(handle_of(self.app), queries, self.chunk_size)
 
 
@@ -100,6 +66,19 @@ def handle_of(app: str) -> Any:
 def client_engine(recipe: MLLMRecipe, open_engine: str) -> Any:
     """The engine of an HTTP endpoint, opened once in each process that asks it."""
     return resolve(open_engine)(recipe)
+
+
+def _ask_endpoint(engine: Engine, queries: Sequence[Query]) -> list[Answer]:
+    """Answers in order; what failed is asked again, after the time that the server wants."""
+    answers = engine.answer(queries)
+    for attempt in range(1, ATTEMPTS):
+        failed = [place for place, answer in enumerate(answers) if answer.status == "failed"]
+        if not failed:
+            break
+        time.sleep(max(answers[place].retry_after_seconds or 0.5 * attempt for place in failed))
+        for place, answer in zip(failed, engine.answer([queries[i] for i in failed]), strict=True):
+            answers[place] = answer
+    return answers
 
 
 def _ask(handle: Any, queries: Sequence[Query], size: int) -> list[Answer]:
@@ -166,17 +145,25 @@ def serving(
 def _open(recipe: MLLMRecipe, scale: MLLMScale, open_engine: str) -> _Lease:
     if recipe.endpoint:
         engine = client_engine(recipe, open_engine)
+        say(f"MLLM  {engine.model}, {_revision(engine.revision)}, at {recipe.endpoint}")
         return _Lease(Serving(recipe, engine.model, engine.revision, "", open_engine), False)
     connect()
+    delete_orphans()
     app = SHARED_APP if _runs(SHARED_APP) else ""
     started = not app
     if started:
         app = _start(DeploymentSettings(mllm=recipe, scale=scale, open_engine=open_engine))
     identity = _checked_identity(app, recipe)
+    found = "started, and stopped at the end" if started else f"found as {app!r}, left running"
+    say(f"MLLM  {identity.model}, {_revision(identity.revision)}, {found}")
     return _Lease(
         Serving(recipe, identity.model, identity.revision, app, open_engine, scale.batch_size),
         started,
     )
+
+
+def _revision(revision: str) -> str:
+    return f"revision {revision}" if revision else "of no known revision"
 
 
 def _runs(app: str) -> bool:
@@ -186,23 +173,22 @@ def _runs(app: str) -> bool:
 
 
 def _start(settings: DeploymentSettings) -> str:
-    import ray
     from ray import serve
 
     scale = settings.scale
+    least = max(1, scale.num_replicas)
     require(
         {
-            "CPU": float(scale.num_replicas * scale.threads_per_replica),
-            "GPU": scale.num_replicas * scale.gpus_per_replica,
+            "CPU": float(least * scale.threads_per_replica),
+            "GPU": least * scale.gpus_per_replica,
         }
-        | {key: scale.num_replicas * value for key, value in scale.resources_per_replica.items()},
-        f"the MLLM ({scale.num_replicas} replicas)",
+        | {key: least * value for key, value in scale.resources_per_replica.items()},
+        f"the MLLM ({least} replicas)",
         "lower num_replicas, threads_per_replica, gpus_per_replica or resources_per_replica in "
         "scale.mllm, or raise scale.cluster.num_cpus",
     )
     # The job's id in the name: what one job starts and stops, no other job finds and relies on.
-    settings_digest = zlib.crc32(settings.model_dump_json().encode())
-    app = f"{SHARED_APP}-{ray.get_runtime_context().get_job_id()}-{settings_digest:08x}"
+    app = app_name(zlib.crc32(settings.model_dump_json().encode()))
     quieten("ray.serve")
     serve.start(proxy_location="Disabled")  # handles only: no port is opened
     target = serve.RunTarget(target=build(settings), name=app, route_prefix=None)

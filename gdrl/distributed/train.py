@@ -6,7 +6,6 @@ crash, a kill or a lost node therefore finds the last checkpoint; a changed reci
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gdrl.artifacts import Run, Source, Storage, open_store
 from gdrl.config import TrainScale
+from gdrl.distributed.filesystem import filesystem
 from gdrl.distributed.relay import start_relay
 from gdrl.distributed.session import connect, require
 from gdrl.distributed.worker import PUBLISHED, Task, work
@@ -32,9 +33,9 @@ def fit(
     *,
     name: str,
     recipe: BaseModel,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Source],
     scale: TrainScale,
-    storage: str | Path,
+    storage: Storage,
     out: Path,
 ) -> dict[str, float]:
     """Train to the end and copy what the last checkpoint publishes to ``out``.
@@ -43,9 +44,9 @@ def fit(
         train_fn: ``module:function`` of a ``train(job: TrainingJob) -> None``.
         name: the stage, as shown while it runs.
         recipe: what decides the weights, together with ``train_fn`` and the inputs' contents.
-        inputs: folders that every worker can read.
+        inputs: finished artifacts; each worker opens them for itself.
         scale: workers, threads, retries.
-        storage: folder or URI for checkpoints; the same one resumes.
+        storage: where checkpoints go; the same one resumes.
         out: folder that receives the files of the last checkpoint's ``published/``.
 
     Returns:
@@ -67,37 +68,33 @@ def fit(
         train_fn=train_fn,
         recipe=recipe,
         scale=scale,
-        inputs={key: Path(inputs[key]).resolve() for key in inputs},
+        inputs=dict(inputs),
         digest=digest,
         relay=start_relay(),
     )
     with Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress:
-        trainer = _trainer(task, f"{name}-{digest[:12]}", _storage_path(storage))
+        trainer = _trainer(task, f"{name}-{digest[:12]}", storage)
         result = _run(trainer, task, name, progress)
     return _publish(result, name, out)
 
 
-def digest_of(train_fn: str, recipe: BaseModel, inputs: Mapping[str, Path]) -> str:
-    """SHA-256 over all that decides the weights: the function, its recipe, its inputs' contents."""
+def digest_of(train_fn: str, recipe: BaseModel, inputs: Mapping[str, Source]) -> str:
+    """SHA-256 over all that decides the weights: the function, its recipe, its inputs' contents.
+
+    The contents, for an artifact's fingerprint says what was asked for: deleted and made again, the
+    scores of an MLLM may differ under the same one.
+    """
     decisive = {
         "train_fn": train_fn,
         "recipe": recipe.model_dump(mode="json"),
-        "inputs": {key: _content(Path(inputs[key])) for key in sorted(inputs)},
+        "inputs": {key: _content(inputs[key]) for key in sorted(inputs)},
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _content(folder: Path) -> str:
-    """A folder's manifest names every file with its hash; without one, names and sizes must do."""
-    manifest = folder / "manifest.json"
-    if manifest.exists():
-        return hashlib.sha256(manifest.read_bytes()).hexdigest()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return json.dumps([(str(path.relative_to(folder)), path.stat().st_size) for path in files])
-
-
-def _storage_path(storage: str | Path) -> str:
-    return str(storage) if "://" in str(storage) else str(Path(storage).resolve())
+def _content(source: Source) -> list[tuple[str, str]]:
+    manifest = Run(open_store(source.storage), source.run).finished(source.artifact)
+    return [(entry.path, entry.sha256) for entry in manifest.files]
 
 
 def _resources(scale: TrainScale) -> dict[str, float]:
@@ -105,11 +102,12 @@ def _resources(scale: TrainScale) -> dict[str, float]:
     return {"CPU": float(scale.threads_per_worker)} | devices | scale.resources_per_worker
 
 
-def _trainer(task: Task, run: str, storage_path: str) -> Any:
+def _trainer(task: Task, run: str, storage: Storage) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     scale = task.scale
+    storage_filesystem, storage_path = filesystem(storage)
     environment = {"OMP_NUM_THREADS": str(scale.threads_per_worker)}
     if not scale.use_gpu:
         environment["DS_ACCELERATOR"] = "cpu"
@@ -125,6 +123,7 @@ def _trainer(task: Task, run: str, storage_path: str) -> Any:
         run_config=RunConfig(  # type: ignore[call-arg]  # Ray's annotations are those of Train V1
             name=run,
             storage_path=storage_path,
+            storage_filesystem=storage_filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=scale.max_failures, controller_failure_limit=START_ATTEMPTS
@@ -178,12 +177,15 @@ def _messages(failures: Mapping[int, Exception]) -> str:
 
 
 def _publish(result: Any, name: str, out: Path) -> dict[str, float]:
+    from pyarrow.fs import FileType, copy_files
+
     if result.checkpoint is None or result.metrics is None:
         raise TrainingFailed(f"{name} ended, but its training function reported no checkpoint")
-    with result.checkpoint.as_directory() as folder:
-        published = Path(folder) / PUBLISHED
-        if not published.is_dir():
-            raise TrainingFailed(f"the last checkpoint of {name} holds no {PUBLISHED}/ folder")
-        shutil.copytree(published, out, dirs_exist_ok=True)
+    # Only what is published: optimiser states are twice the weights.
+    checkpoint, published = result.checkpoint, f"{result.checkpoint.path}/{PUBLISHED}"
+    if checkpoint.filesystem.get_file_info(published).type != FileType.Directory:
+        raise TrainingFailed(f"the last checkpoint of {name} holds no {PUBLISHED}/ folder")
+    out.mkdir(parents=True, exist_ok=True)
+    copy_files(published, str(out), source_filesystem=checkpoint.filesystem)
     metrics: dict[str, Any] = result.metrics
     return {key: value for key, value in metrics.items() if key != "step"}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gdrl.artifacts import Source
 from gdrl.config import TrainScale
 from gdrl.distributed.reference import resolve
 from gdrl.training.job import Report, TrainingJob
@@ -28,7 +29,7 @@ class Task:
     train_fn: str
     recipe: BaseModel
     scale: TrainScale
-    inputs: Mapping[str, Path]
+    inputs: Mapping[str, Source]
     digest: str
     relay: Any
     """Handle of the :class:`~gdrl.distributed.relay.Relay` actor."""
@@ -45,7 +46,7 @@ def work(config: dict[str, Any]) -> None:
         job = TrainingJob(
             recipe=task.recipe,
             scale=task.scale,
-            inputs=task.inputs,
+            inputs={name: source.open() for name, source in task.inputs.items()},
             rank=rank,
             world_size=context.get_world_size(),
             report=_reporter(task, rank),

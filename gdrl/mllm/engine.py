@@ -2,7 +2,9 @@
 
 A query is a question about images with a closed list of options; an answer is a probability for
 each option. Reading the distribution instead of a sampled word keeps what the model is unsure of,
-and costs one forward pass instead of a generation.
+and costs one forward pass instead of a generation. How strongly, which one, yes or no: these differ
+in their options alone, so they are made by functions (:mod:`gdrl.mllm.questions`), and an engine
+has one method.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,9 @@ class Answer:
     """Why there are no probabilities."""
     reply: str = ""
     """The raw text of the model, where it wrote any."""
+    retry_after_seconds: float | None = None
+    """Set where a server turned the query away unasked (HTTP 429 or 503): how long it wants to be
+    left alone. The answer is then ``failed``, and asking again after that time costs nobody."""
 
 
 class Engine(Protocol):

@@ -1,43 +1,50 @@
-"""Any OpenAI-compatible server (vLLM, Ray Serve LLM, transformers serve) as an engine.
+"""Any OpenAI-compatible server (vLLM, Ray Serve LLM, transformers serve, a vendor) as an engine.
 
-Pictures travel as data URIs only, so the server is never told to fetch anything.
+Pictures travel as data URIs only, so the server is never told to fetch anything. Nothing is asked
+again here but for its form: who waits for a busy server is the client (:mod:`gdrl.distributed`).
 """
 
 import base64
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 
 from gdrl.errors import ConfigError, DataError, EndpointError
+from gdrl.mllm.completions import KEPT_REPLY, LOGPROBS, request, schema, understand
 from gdrl.mllm.engine import Answer, Query
 from gdrl.mllm.images import decode
-from gdrl.mllm.replies import distribution, is_refusal, parse_option
 
 _MAX_REPLY_BYTES = 2**20
-_KEPT_REPLY = 2_000
-"""Characters of a raw reply that are kept with its answer."""
-_MAX_TOKENS = 24
-"""Room for an attribute's name or a small JSON object; a longer reply is no answer."""
-_RETRIED = (429, 500, 502, 503, 504)
+_BUSY = (429, 503)
+_NOT_OFFERED = (400, 422)
+_PAUSE_SECONDS = 1.0
+"""Asked of the client where a busy server names no time."""
+_LONGEST_PAUSE_SECONDS = 60.0
+"""However long the server names: after this, asking once more is no burden."""
+
+
+class _Response(NamedTuple):
+    status: int
+    text: str
+    retry_after_seconds: float | None
 
 
 class OpenAIEngine:
     """Answers queries through ``POST {endpoint}/chat/completions``.
 
-    Log-probabilities are used where the server offers them; elsewhere one option is parsed out of
-    the reply and has probability 1.
+    A server that can is made to write one of the options (``response_format``) and to say how
+    probable each was (``logprobs``); one that rejects these is asked without, from then on. Where
+    there are no log-probabilities, the option that the reply names has probability 1. A reply that
+    names none is asked for once more with the options spelt out.
 
     Args:
         endpoint: base URL, ``http://host:port/v1``.
         model: the name it is served under.
         concurrency: requests at the same time.
         timeout_seconds: for one request.
-        attempts: tries of one request while the server answers 429 or 5xx.
-        pause_seconds: wait before the second try, doubled before each further one.
         api_key: sent as a bearer token; empty sends none.
 
     Raises:
@@ -52,8 +59,6 @@ class OpenAIEngine:
         *,
         concurrency: int = 8,
         timeout_seconds: float = 60.0,
-        attempts: int = 3,
-        pause_seconds: float = 0.5,
         api_key: str = "",
     ) -> None:
         if not endpoint.startswith(("http://", "https://")):
@@ -61,8 +66,7 @@ class OpenAIEngine:
         self.model = model
         self._endpoint = endpoint.rstrip("/")
         self._concurrency = concurrency
-        self._attempts = attempts
-        self._pause_seconds = pause_seconds
+        self._offers = 2  # of schema and log-probabilities; 1: log-probabilities alone
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = urllib3.PoolManager(
             maxsize=concurrency,
@@ -75,47 +79,60 @@ class OpenAIEngine:
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer every query, in order, a few at a time.
 
+        A query that a busy server turned away is ``failed`` and says how long to wait.
+
         Raises:
             EndpointError: the connection fails.
         """
-        with ThreadPoolExecutor(self._concurrency) as pool:
-            return list(pool.map(self._answer_one, queries))
+        pictures, failures = _data_uris(queries)
 
-    def _answer_one(self, query: Query) -> Answer:
+        def one(query: Query) -> Answer:
+            damaged = next((failures[i] for i in query.images if i in failures), "")
+            if damaged:
+                return Answer("failed", reason=damaged)
+            return self._answer_one(query, [pictures[image] for image in query.images])
+
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            return list(pool.map(one, queries))
+
+    def _answer_one(self, query: Query, pictures: Sequence[str]) -> Answer:
+        answer = self._asked(query, request(self.model, query, pictures))
+        if answer.status != "unparsable":
+            return answer
+        repaired = self._asked(query, request(self.model, query, pictures, again=True))
+        return repaired if repaired.status == "ok" else answer
+
+    def _asked(self, query: Query, body: dict[str, Any]) -> Answer:
         try:
-            uris = [_data_uri(image) for image in query.images]
-        except DataError as error:
-            return Answer("failed", reason=str(error))
-        pictures = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
-        content = [*pictures, {"type": "text", "text": query.question}]
-        body = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": content}],
-            "temperature": 0,
-            "max_tokens": _MAX_TOKENS,
-            "logprobs": True,
-            "top_logprobs": 20,
-        }
-        try:
-            status, reply = self._post(body)
+            response = self._post(body, query.options)
         except urllib3.exceptions.ReadTimeoutError:
             return Answer("failed", reason="the endpoint did not reply in time")
-        if status >= 300:
-            return Answer("failed", reason=f"HTTP {status}", reply=reply[:_KEPT_REPLY])
-        return understand(reply, query.options)
+        if response.status >= 300:
+            said = " ".join(response.text.split())[:200]
+            return Answer(
+                "failed",
+                reason=f"HTTP {response.status} {said}".strip(),
+                reply=response.text[:KEPT_REPLY],
+                retry_after_seconds=response.retry_after_seconds,
+            )
+        return understand(response.text, query.options)
 
-    def _post(self, body: dict[str, Any]) -> tuple[int, str]:
-        pause = self._pause_seconds
-        for attempt in range(1, self._attempts + 1):
-            status, reply = self._request("POST", "chat/completions", json.dumps(body))
-            if status not in _RETRIED or attempt == self._attempts:
+    def _post(self, body: dict[str, Any], options: Sequence[str]) -> _Response:
+        """The response with as much as the server offers; what it rejects is not asked for again.
+
+        A request that is rejected with and without says nothing of what is offered.
+        """
+        extras: tuple[Mapping[str, Any], ...] = ({}, LOGPROBS, {**LOGPROBS, **schema(options)})
+        for offers in range(self._offers, -1, -1):
+            text = json.dumps({**body, **extras[offers]})
+            response = self._request("POST", "chat/completions", text)
+            if response.status not in _NOT_OFFERED:
+                self._offers = min(self._offers, offers)
                 break
-            time.sleep(pause)
-            pause *= 2
-        return status, reply
+        return response
 
-    def _request(self, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-        """Status and text of one request.
+    def _request(self, method: str, path: str, body: str | None = None) -> _Response:
+        """One request.
 
         Raises:
             EndpointError: no connection, or it broke.
@@ -141,43 +158,47 @@ class OpenAIEngine:
                 f"recipe.mllm.endpoint: {self._endpoint} cannot be reached ({error}); start the "
                 "server there, correct the URL, or leave the endpoint empty to run the model here"
             ) from error
-        return response.status, text
+        pause = _pause(response.headers) if response.status in _BUSY else None
+        return _Response(response.status, text, pause)
 
     def _served_revision(self) -> str:
         """What ``/models`` says of the model's revision or root; empty where it says nothing."""
         try:
-            status, reply = self._request("GET", "models")
-            served = json.loads(reply)["data"] if status == 200 else []
-        except (urllib3.exceptions.ReadTimeoutError, ValueError, KeyError, TypeError):
+            response = self._request("GET", "models")
+            listed = json.loads(response.text)["data"] if response.status == 200 else []
+            served: list[dict[str, Any]] = [e for e in listed if e.get("id") == self.model]
+        except (
+            urllib3.exceptions.ReadTimeoutError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ):
             return ""
-        entry: dict[str, Any] = next((e for e in served if e.get("id") == self.model), {})
-        return str(entry.get("revision") or entry.get("root") or "")
+        return str(served[0].get("revision") or served[0].get("root") or "") if served else ""
 
 
-def understand(body: str, options: Sequence[str]) -> Answer:
-    """A chat completion's body as an answer."""
-    try:
-        choice = json.loads(body)["choices"][0]
-        reply = choice["message"].get("content") or ""
-        refusal = choice["message"].get("refusal") or ""
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return Answer("unparsable", reason="no chat completion", reply=body[:_KEPT_REPLY])
-    kept = (refusal or reply)[:_KEPT_REPLY]
-    if refusal or choice.get("finish_reason") == "content_filter" or is_refusal(reply):
-        return Answer("refused", reason="the model refused", reply=kept)
-    chosen = parse_option(reply, options)
-    if chosen is None:
-        return Answer("unparsable", reason="the reply names no single option", reply=kept)
-    content = (choice.get("logprobs") or {}).get("content") or []
-    return Answer("ok", distribution(content, options, chosen), reply=kept)
+def _pause(headers: Mapping[str, str]) -> float:
+    """``Retry-After`` in seconds (the form with a date is taken for none)."""
+    said = headers.get("Retry-After", "")
+    seconds = float(said) if said.isascii() and said.isdigit() else _PAUSE_SECONDS
+    return min(seconds, _LONGEST_PAUSE_SECONDS)
 
 
-def _data_uri(image: bytes) -> str:
-    """The picture as a data URI.
+def _data_uris(queries: Sequence[Query]) -> tuple[dict[bytes, str], dict[bytes, str]]:
+    """Every distinct picture as a data URI; for those that cannot be decoded, the reason.
 
-    Raises:
-        DataError: it cannot be decoded; the server need not find that out.
+    The server need not find that out, nor unfold what claims to be 60,000 pixels wide.
     """
-    decode(image)
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+    uris: dict[bytes, str] = {}
+    failures: dict[bytes, str] = {}
+    for image in dict.fromkeys(image for query in queries for image in query.images):
+        try:
+            decode(image)
+        except DataError as error:
+            failures[image] = str(error)
+        else:
+            kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+            uris[image] = f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+    return uris, failures

@@ -9,8 +9,10 @@ def chat_prompt(processor: Any, num_images: int, question: str) -> str:
     # Templates of models that would otherwise open with a chain of thought read this.
     thinks = "enable_thinking" in str(processor.chat_template)
     switches = {"enable_thinking": False} if thinks else {}
-    text: str = processor.apply_chat_template(
+    # The tokenizer renders it: SmolVLM's processor would look for its video half first.
+    text: str = processor.tokenizer.apply_chat_template(
         [{"role": "user", "content": [*images, {"type": "text", "text": question}]}],
+        chat_template=processor.chat_template,
         add_generation_prompt=True,
         tokenize=False,
         **switches,

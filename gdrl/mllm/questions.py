@@ -5,7 +5,10 @@ all tokens but the attribute, and an engine that shares prefixes (ours, vLLM) co
 and the sentence once for all attributes.
 """
 
+import io
 from collections.abc import Sequence
+
+from PIL import Image
 
 from gdrl.mllm.engine import Answer, Query
 
@@ -46,6 +49,13 @@ def naming_query(frames: Sequence[bytes], attributes: Sequence[str]) -> Query:
     options = (*attributes, NONE)
     question = _NAMING.format(options=", ".join(options))
     return Query((frames[0], frames[-1]), question, options, QUESTION_VERSION)
+
+
+def probe_query() -> Query:
+    """A question whose answer is of no interest, to see that one comes: a grey square."""
+    square = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(square, "PNG")
+    return score_query(square.getvalue(), "hat")
 
 
 def expectation(answer: Answer) -> float:

@@ -52,7 +52,7 @@ def distribution(
     not tell the options apart, all mass is on the chosen one.
     """
     names = [_plain(option) for option in options]
-    for position in content:
+    for position in content[_value(content) :]:
         if chosen in _begins(position["token"], names):
             mass = [0.0] * len(names)
             for candidate in position.get("top_logprobs") or [position]:
@@ -63,6 +63,14 @@ def distribution(
                 return tuple(value / sum(mass) for value in mass)
             break
     return tuple(float(index == chosen) for index in range(len(names)))
+
+
+def _value(content: Sequence[Mapping[str, Any]]) -> int:
+    """Position from which a JSON reply speaks of the option: behind its key; 0 of another reply."""
+    if not content or not content[0]["token"].lstrip().startswith("{"):
+        return 0
+    keys = (index for index, position in enumerate(content) if ":" in position["token"])
+    return next(keys, -1) + 1
 
 
 def _begins(token: str, names: Sequence[str]) -> list[int]:
@@ -82,7 +90,7 @@ def _from_json(reply: str) -> str:
         return reply
     try:
         parsed = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):  # a thousand brackets are no answer either
         return reply
     values = list(parsed.values())
     return str(parsed.get("answer", values[0] if len(values) == 1 else reply))

@@ -14,7 +14,13 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LlavaForConditionalGeneration,
+)
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from gdrl.errors import ConfigError, DataError
 from gdrl.mllm.engine import Answer, Query
@@ -51,7 +57,8 @@ class TransformersEngine:
         name: what ``model`` says; empty takes the directory's name.
 
     Raises:
-        ConfigError: ``path`` is no such directory. Nothing is ever downloaded.
+        ConfigError: ``path`` is no such directory, or its processor needs a package that is not
+            installed. Nothing is ever downloaded.
     """
 
     def __init__(
@@ -74,7 +81,7 @@ class TransformersEngine:
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = torch.bfloat16 if self._device.startswith("cuda") else torch.float32
         # Any: transformers picks both classes at run time.
-        self._processor: Any = AutoProcessor.from_pretrained(path, local_files_only=True)
+        self._processor: Any = _open_processor(path)
         self._processor.tokenizer.padding_side = "left"
         model: Any = AutoModelForImageTextToText.from_pretrained(
             path, dtype=self._dtype, local_files_only=True
@@ -211,6 +218,28 @@ class TransformersEngine:
     def _tokenized_readings(self, options: tuple[str, ...]) -> list[Reading]:
         tokenized = self._processor.tokenizer(list(options), add_special_tokens=False)
         return readings(tokenized.input_ids)
+
+
+def _open_processor(path: Path) -> Any:
+    """The model's processor for text and pictures.
+
+    Where it reads videos too (Qwen, SmolVLM, Gemma 4), that part is left out: it needs torchvision,
+    and nothing here asks about a video.
+    """
+    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    reader: Any = PROCESSOR_MAPPING.get(type(config), None)
+    without: dict[str, None] = {}
+    if reader is not None and "video_processor" in reader.get_attributes():
+        parts = [part for part in reader.get_attributes() if part != "video_processor"]
+        reader = type(reader.__name__, (reader,), {"get_attributes": classmethod(lambda _: parts)})
+        without = {"video_processor": None}
+    try:
+        return (reader or AutoProcessor).from_pretrained(path, local_files_only=True, **without)
+    except ImportError as error:
+        raise ConfigError(
+            f"recipe.mllm.model: the processor of {str(path)!r} needs another package: "
+            f"{' '.join(str(error).split())}"
+        ) from error
 
 
 def _decode_all(queries: Sequence[Query]) -> tuple[Pictures, Mapping[bytes, str]]:

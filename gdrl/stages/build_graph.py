@@ -12,9 +12,9 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Build the graph by the recipe's measure, and by the paper's beside it."""
     scores = read_scores(inputs["scores"])
     recipe = config.recipe.graph
-    settings = recipe.model_dump(exclude={"measure"})
     for name, measure in (("graph.json", recipe.measure), ("graph-somers_d.json", "somers_d")):
-        graph = build_graph(scores.levels, scores.attributes, measure=measure, **settings)
+        settings = {**recipe.measurement, "measure": measure}
+        graph = build_graph(scores.levels, scores.attributes, **settings)
         (out.path / name).write_text(json.dumps(graph.to_dict(), indent=2))
         if name == "graph.json":
             metrics = {"num_attributes": len(graph.names), "num_edges": len(graph.edges())}

@@ -11,8 +11,8 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         "gdrl.training.disgraph:train",
         name="train_graph",
         recipe=config.recipe.disgraph,
-        inputs=inputs,
+        inputs=inputs.sources,
         scale=config.scale.disgraph,
-        storage=out.training.uri,
+        storage=out.training,
         out=out.path,
     )

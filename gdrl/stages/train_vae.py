@@ -11,8 +11,8 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         "gdrl.training.vae:train",
         name="train_vae",
         recipe=config.recipe.vae,
-        inputs=inputs,
+        inputs=inputs.sources,
         scale=config.scale.vae,
-        storage=out.training.uri,
+        storage=out.training,
         out=out.path,
     )

@@ -25,12 +25,12 @@ def test_same_seed_same_bytes_other_seed_other_face(style: str) -> None:
     assert not np.array_equal(image, faces.render(factors, 8, style))
 
 
-def test_number_of_processes_changes_no_byte() -> None:
+def test_rows_drawn_apart_are_those_drawn_together() -> None:
     factors = faces.sample_factors(70, seed=1)
-    alone = np.stack(list(faces.render_rows(factors, seed=5)))
-    together = np.stack(list(faces.render_rows(factors, seed=5, num_processes=2)))
-    assert np.array_equal(alone, together)
-    assert np.array_equal(alone[3], faces.render(factors[3], (5, 3)))
+    together = np.stack(list(faces.render_rows(factors, seed=5)))
+    apart = np.stack(list(faces.render_rows(factors[40:], seed=5, first=40)))
+    assert np.array_equal(together[40:], apart)
+    assert np.array_equal(together[3], faces.render(factors[3], (5, 3)))
 
 
 @pytest.mark.parametrize("style", faces.STYLES)

@@ -1,5 +1,6 @@
 """Folders of real files, sound and broken."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -8,20 +9,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gdrl.data.folder import (
-    FolderImage,
-    Quarantined,
-    choose,
-    list_images,
-    read_folder,
-    read_image,
-)
+from gdrl.config import DatasetRecipe, S3Settings
+from gdrl.data.loose_images import choose
+from gdrl.data.open import open_source
+from gdrl.data.source import Found, one_by_one
 from gdrl.errors import DataError
 
 
 def picture(width: int = 48, height: int = 48, seed: int = 0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
+
+
+def found_in(folder: Path) -> list[Found]:
+    """Everything that is found in a folder of images."""
+    source = open_source(DatasetRecipe(source=str(folder)), S3Settings())
+    return list(one_by_one(source.read, source.chunks))
+
+
+def only_image(folder: Path) -> np.ndarray:
+    """The pixels of a folder's one image."""
+    (found,) = found_in(folder)
+    assert found.png is not None, found.reason
+    return np.asarray(Image.open(io.BytesIO(found.png)))
 
 
 def bomb(side: int) -> bytes:
@@ -60,11 +70,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_sound_images_are_read_in_order_and_the_rest_is_set_aside(folder: Path) -> None:
-    found = list(read_folder(folder, list_images(folder), image_size=64, min_side=32))
-    sound = [item for item in found if isinstance(item, FolderImage)]
-    reasons = {item.path: item.reason for item in found if isinstance(item, Quarantined)}
-    assert [image.path for image in sound] == ["a.png", "b/LOUD.JPG", "b/deep/c.webp", "z.jpeg"]
-    assert all(image.pixels.shape == (64, 64, 3) for image in sound)
+    found = found_in(folder)
+    reasons = {item.path: item.reason for item in found if item.png is None}
+    sound = [item.path for item in found if item.png is not None]
+    assert sound == ["a.png", "b/LOUD.JPG", "b/deep/c.webp", "z.jpeg"]
     assert set(reasons) == {
         "bomb.png", "cut.png", "empty.jpg", "large.png", "sliver.png", "text.png"
     }  # fmt: skip
@@ -77,17 +86,25 @@ def test_sound_images_are_read_in_order_and_the_rest_is_set_aside(folder: Path) 
 
 def test_an_unreadable_file_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    (found,) = read_folder(tmp_path, list_images(tmp_path), image_size=64, min_side=32)
-    assert isinstance(found, Quarantined)
-    assert "FileNotFoundError" in found.reason
+    (found,) = found_in(tmp_path)
+    assert found == Found(
+        "gone.png", reason="unreadable: FileNotFoundError: No such file or directory"
+    )
+
+
+def test_a_folder_that_a_node_does_not_see_is_no_folder_of_damaged_images(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    source = open_source(DatasetRecipe(source=str(tmp_path)), S3Settings())
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+    with pytest.raises(DataError, match="put the images into a folder that every node sees"):
+        list(one_by_one(source.read, source.chunks))
 
 
 def test_the_centre_square_is_kept(tmp_path: Path) -> None:
     wide = np.zeros((64, 192, 3), dtype=np.uint8)
     wide[:, 64:128] = (10, 200, 30)
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    pixels = read_image(tmp_path / "wide.png", image_size=64, min_side=32)
-    assert np.array_equal(pixels, wide[:, 64:128])
+    assert np.array_equal(only_image(tmp_path), wide[:, 64:128])
 
 
 def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
@@ -96,15 +113,14 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn a quarter clockwise to view"
     Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
-    pixels = read_image(tmp_path / "turned.png", image_size=64, min_side=32)
-    assert np.array_equal(pixels, upright)
+    assert np.array_equal(only_image(tmp_path), upright)
 
 
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     clear = np.zeros((64, 64, 4), dtype=np.uint8)
     clear[:, :32] = (200, 0, 0, 255)
     Image.fromarray(clear).save(tmp_path / "clear.png")
-    pixels = read_image(tmp_path / "clear.png", image_size=64, min_side=32)
+    pixels = only_image(tmp_path)
     assert tuple(pixels[0, 0]) == (200, 0, 0)
     assert tuple(pixels[0, 63]) == (255, 255, 255)
 
@@ -112,7 +128,7 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
 def test_sixteen_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
     grey = np.full((64, 64), 0x8000, dtype=np.uint16)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert (read_image(tmp_path / "grey.png", image_size=64, min_side=32) == 0x80).all()
+    assert (only_image(tmp_path) == 0x80).all()
 
 
 def test_a_draw_is_seeded_and_keeps_the_order() -> None:
@@ -126,6 +142,6 @@ def test_a_draw_is_seeded_and_keeps_the_order() -> None:
 
 def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere is not a folder.*recipe\.dataset\.source"):
-        list_images(tmp_path / "nowhere")
+        found_in(tmp_path / "nowhere")
     with pytest.raises(DataError, match=f"{tmp_path} holds no image"):
-        list_images(tmp_path)
+        found_in(tmp_path)

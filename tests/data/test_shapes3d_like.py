@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from gdrl.data.shapes3d_like import GRID, SHAPES, VALUES, render, shading_maps
 from gdrl.data.shapes3d_rays import OBJECTS, hit_room
@@ -20,8 +22,8 @@ def varied(name: str, base: list[int] = MIDDLE) -> np.ndarray:
 
 def object_area(scale: int, shape: int, orientation: int = 7) -> float:
     """Pixels that show the object and nothing else."""
-    maps = shading_maps(scale, shape, orientation)
-    return float(((maps[:, 2] > 0) & (maps[:, :2].sum(axis=1) == 0)).sum())
+    maps = shading_maps(scale, shape)[orientation]
+    return float(((maps[:, 2] > 0) & (maps[:, :2].sum(dim=1) == 0)).sum())
 
 
 def test_the_grid_is_that_of_3d_shapes() -> None:
@@ -47,7 +49,7 @@ def test_the_drawing_has_not_changed() -> None:
 @pytest.mark.parametrize(("name", "layer"), [("floor hue", 0), ("wall hue", 1), ("object hue", 2)])
 def test_a_hue_colours_its_surface_and_nothing_else(name: str, layer: int) -> None:
     images = render(varied(name)).reshape(10, 64 * 64, 3).astype(int)
-    shown = shading_maps(*MIDDLE[3:])[:, layer] > 0
+    shown = shading_maps(*MIDDLE[3:5])[MIDDLE[5], :, layer].numpy() > 0
     change = np.abs(images[1:] - images[:-1]).max(axis=2)
     assert not change[:, ~shown].any()
     assert (change[:, shown].max(axis=0) > 40).mean() > 0.9
@@ -55,9 +57,8 @@ def test_a_hue_colours_its_surface_and_nothing_else(name: str, layer: int) -> No
 
 
 def test_every_pixel_is_covered_and_lit() -> None:
-    for orientation in (0, 7, 14):
-        for shape in range(4):
-            assert (shading_maps(7, shape, orientation)[:, :3].sum(axis=1) > 0.2).all()
+    for shape in range(4):
+        assert (shading_maps(7, shape)[..., :3].sum(dim=2) > 0.2).all()
 
 
 @pytest.mark.parametrize("shape", range(4))
@@ -81,32 +82,49 @@ def test_every_step_of_orientation_shows_even_for_round_objects(shape: int) -> N
     assert ((change > 8).sum(axis=(1, 2)) > 30).all()
 
 
+def vector(x: float, y: float, z: float) -> Tensor:
+    """One picture's one ray, or its origin."""
+    return torch.tensor([x, y, z], dtype=torch.float32).reshape(3, 1, 1)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_ray_from_above_meets_the_top_and_a_ray_aside_meets_nothing(name: str) -> None:
     top = {"cube": 1.0, "cylinder": 1.1, "sphere": 1.2, "capsule": 1.5}[name]
-    down = np.array([[0.0, 0.0, -1.0]])
-    distance, normal = OBJECTS[name](np.array([0.1, 0.05, 5.0]), down, 1.0)
-    assert distance[0] == pytest.approx(5 - top, abs=0.02)
-    assert normal[0] == pytest.approx([0, 0, 1], abs=0.3)
-    assert np.linalg.norm(normal[0]) == pytest.approx(1)
-    assert np.isinf(OBJECTS[name](np.array([2.0, 0.0, 5.0]), down, 1.0)[0][0])
+    down = vector(0, 0, -1)
+    distance, normal = OBJECTS[name](vector(0.1, 0.05, 5), down, 1.0)
+    assert distance.item() == pytest.approx(5 - top, abs=0.02)
+    assert normal.flatten().tolist() == pytest.approx([0, 0, 1], abs=0.3)
+    assert normal.norm().item() == pytest.approx(1)
+    assert OBJECTS[name](vector(2, 0, 5), down, 1.0)[0].item() == np.inf
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_ray_from_the_side_meets_the_side(name: str) -> None:
     width = {"cube": 1.0, "cylinder": 1.0, "sphere": 1.2, "capsule": 0.8}[name]
-    forward = np.array([[0.0, 1.0, 0.0]])
-    distance, normal = OBJECTS[name](np.array([0.0, -3.0, 0.6]), forward, 1.0)
-    assert distance[0] == pytest.approx(3 - width / 2)
-    assert normal[0] == pytest.approx([0, -1, 0])
+    distance, normal = OBJECTS[name](vector(0, -3, 0.6), vector(0, 1, 0), 1.0)
+    assert distance.item() == pytest.approx(3 - width / 2)
+    assert normal.flatten().tolist() == pytest.approx([0, -1, 0], abs=1e-6)
 
 
 def test_walls_and_floor_face_inwards() -> None:
-    origin = np.array([0.0, 0.0, 1.0])
-    directions = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-    distance, normal = hit_room(origin, directions)
-    assert distance.tolist() == [4.2, 3.2, 1.0]
-    assert normal.tolist() == [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    directions = torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]]).T[:, None]
+    distance, normal = hit_room(vector(0, 0, 1), directions)
+    assert distance[0].tolist() == pytest.approx([4.2, 3.2, 1.0])
+    assert normal[:, 0].T.tolist() == [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+def test_an_image_does_not_depend_on_those_drawn_with_it() -> None:
+    factors = GRID.factors(np.arange(0, len(GRID), 9_001))
+    together = render(factors)
+    for row in range(len(factors)):
+        assert np.array_equal(together[row], render(factors[row : row + 1])[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_same_up_to_rounding() -> None:
+    factors = GRID.factors(np.arange(0, len(GRID), 9_001))
+    change = np.abs(render(factors).astype(int) - render(factors, "cuda").astype(int))
+    assert (change > 1).mean() < 1e-3
 
 
 def test_foreign_factors_are_refused() -> None:

@@ -2,7 +2,11 @@
 
 import io
 import json
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,14 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gdrl.config import DatasetRecipe, Recipe
-from gdrl.data import decoding
+from gdrl.config import WORLDS, DatasetRecipe, Recipe
+from gdrl.data import faces, parquet_images, source
 from gdrl.data.correlation import Correlation, population_association, sample
-from gdrl.data.decoding import read_files
-from gdrl.data.folder import list_images, read_folder
 from gdrl.data.grid_world import GRID_WORLDS
-from gdrl.data.parallel import in_order
 from gdrl.data.prepare import prepare
+from gdrl.data.source import Found, one_by_one
 from gdrl.data.table import load_images, read_description, stream_images
 from gdrl.errors import DataError
 
@@ -26,10 +28,6 @@ def encoded(shade: int, width: int = 40, height: int = 40) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), (shade, shade, shade)).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def doubled(number: int) -> int:
-    return 2 * number
 
 
 # --- grids of factors ----------------------------------------------------------------------------
@@ -172,9 +170,9 @@ def test_one_parquet_file_is_a_source_and_gives_what_its_images_would(tmp_path: 
     pq.write_table(
         pa.table({"image": [encoded(shade, 50, 40) for shade in shades]}), tmp_path / "one.parquet"
     )
-    for source in (folder, tmp_path / "one.parquet"):
-        recipe = DatasetRecipe(source=str(source), num_images=7, seed=5)
-        assert prepare(recipe, tmp_path / f"out-{source.name}")["num_images"] == 7
+    for place in (folder, tmp_path / "one.parquet"):
+        recipe = DatasetRecipe(source=str(place), num_images=7, seed=5)
+        assert prepare(recipe, tmp_path / f"out-{place.name}")["num_images"] == 7
     loose, packed = (load_images(tmp_path / f"out-{n}") for n in ("photos", "one.parquet"))
     assert np.array_equal(loose.pixels, packed.pixels)
 
@@ -219,36 +217,36 @@ def test_a_table_without_images_is_named(tmp_path: Path) -> None:
 # --- by several processes, batch by batch --------------------------------------------------------
 
 
-def test_results_come_in_order_and_only_a_few_items_are_taken_ahead() -> None:
-    taken = 0
-
-    def items() -> object:
-        nonlocal taken
-        for number in range(50):
-            taken += 1
-            yield number
-
-    results = in_order(doubled, items(), num_processes=2)
-    assert next(results) == 0
-    assert taken <= 6
-    assert list(results) == [2 * number for number in range(1, 50)]
+def backwards(read: Callable[[Any], Iterator[Found]], chunks: Sequence[Any]) -> Iterator[Found]:
+    """The last chunk first, each on its own copy of everything: what other machines may do."""
+    found = [list(pickle.loads(pickle.dumps(read))(chunk)) for chunk in reversed(chunks)]
+    return chain.from_iterable(reversed(found))
 
 
-def test_number_of_processes_changes_no_pixel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["faces", "dsprites_like", "folder", "parquet"])
+def test_where_and_when_chunks_are_read_changes_no_byte(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "WORTH_A_PROCESS", 10)
-    for number in range(70):
-        (tmp_path / f"{number:02d}.png").write_bytes(encoded(3 * number))
-    (tmp_path / "33.png").write_bytes(b"no image")
-    paths = list_images(tmp_path)
-    alone = list(read_folder(tmp_path, paths, image_size=64, min_side=32))
-    together = list(read_files(tmp_path, paths, image_size=64, min_side=32, num_processes=2))
-    assert [item.path for item in alone] == [item.path for item in together]
-    for one, other in zip(alone, together, strict=True):
-        assert type(one) is type(other)
-        if hasattr(one, "pixels"):
-            assert np.array_equal(one.pixels, other.pixels)
+    monkeypatch.setattr(source, "CHUNK", 16)
+    monkeypatch.setattr(faces, "CHUNK", 16)
+    monkeypatch.setattr(parquet_images, "CHUNK", 16)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cells = [encoded(3 * number) for number in range(70)]
+    cells[33] = b"no image"
+    for number, cell in enumerate(cells):
+        (photos / f"{number:02d}.png").write_bytes(cell)
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet", row_group_size=50)
+    name = {"folder": str(photos), "parquet": str(tmp_path / "a.parquet")}.get(kind, kind)
+    recipe = DatasetRecipe(source=name, num_images=60)
+    for out, order in (("here", one_by_one), ("there", backwards)):
+        prepare(recipe, tmp_path / out, in_order=order)
+    here, there = (
+        {file.name: file.read_bytes() for file in (tmp_path / out).iterdir()}
+        for out in ("here", "there")
+    )
+    assert here == there
+    assert len(here) == (2 if kind in WORLDS else 3)
 
 
 def test_a_data_set_is_streamed_as_it_is_loaded(tmp_path: Path) -> None:

@@ -19,15 +19,6 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> dict[str, Path]:
-    """One input with a manifest, so that what a training function leaves there does not count."""
-    folder = tmp_path / "dataset"
-    folder.mkdir()
-    (folder / "manifest.json").write_text("{}")
-    return {"dataset": folder}
-
-
-@pytest.fixture
 def write_images(tmp_path: Path) -> Callable[[list[bytes]], Path]:
     """Write pictures as a dataset of two shards; their ids are their positions."""
 

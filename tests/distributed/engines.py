@@ -3,9 +3,11 @@
 import itertools
 import os
 import random
+import signal
 import time
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from gdrl.config import MLLMRecipe
 from gdrl.mllm.engine import Answer, Query
@@ -79,3 +81,194 @@ def down(recipe: MLLMRecipe, **_: int) -> Steady:
 
 def missing(recipe: MLLMRecipe, **_: int) -> Steady:
     raise FileNotFoundError(f"no model at {recipe.model}")
+
+
+# --- engines that keep a log, and those with a fault of their own --------------------------------
+
+
+class Logging(Steady):
+    """Writes each question that it answers into its folder, which is its model's name."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.folder = Path(folder)
+        self.revision = "1"
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        answers = [known(query) for query in queries]
+        self.log(queries)
+        return answers
+
+    def log(self, queries: Sequence[Query]) -> None:
+        pictures = [q for q in queries if q.images[0].startswith(b"image")]  # no health check's
+        lines = "".join(f"{q.images[0].decode()} {q.question}\n" for q in pictures)
+        with (self.folder / "answered").open("a") as file:
+            file.write(lines)
+
+    def first(self, event: str) -> bool:
+        """Whether this has never happened, to no replica."""
+        try:
+            (self.folder / event).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def answered(folder: Path) -> list[str]:
+    """The log of an engine: a line for each question, each time that it was answered."""
+    log = folder / "answered"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def die() -> None:
+    """As the kernel would have it, once the answers given before are with the client."""
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killed(Logging):
+    """The first replica dies in its third batch, before anybody hears of it."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._calls = itertools.count(1)
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        if next(self._calls) == 3 and self.first("killed"):
+            die()
+        return super().answer(queries)
+
+
+class Gone(Logging):
+    """After two batches all replicas are gone, and no new one is up for six seconds."""
+
+    SECONDS = 6.0
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        gone = self.folder / "gone"
+        while gone.exists() and time.time() < gone.stat().st_mtime + self.SECONDS:
+            time.sleep(0.1)
+        self._calls = itertools.count(1)
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        if next(self._calls) > 2 and (self.first("gone") or self._is_gone()):
+            die()
+        return super().answer(queries)
+
+    def _is_gone(self) -> bool:
+        return time.time() < (self.folder / "gone").stat().st_mtime + self.SECONDS
+
+
+class Malformed(Logging):
+    """Three replies in ten make no sense."""
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        return [
+            Answer("unparsable", reason="no digit", reply="a nice picture")
+            if makes_no_sense(query.images[0], query.question)
+            else answer
+            for query, answer in zip(queries, super().answer(queries), strict=True)
+        ]
+
+
+def makes_no_sense(image: bytes, question: str) -> bool:
+    """Whether ``Malformed`` answers nonsense."""
+    return zlib.crc32(question.encode() + image) % 10 < 3
+
+
+class Hanging(Logging):
+    """One call in ten gets no answer before the client's patience of a second ends."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._random = random.Random(0)
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        if self._random.random() < 0.1:
+            time.sleep(2)
+            raise ConnectionResetError("too late")
+        return super().answer(queries)
+
+
+class Slow(Logging):
+    """Takes 20 ms a call, so that there is time to be interrupted."""
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        time.sleep(0.02)
+        return super().answer(queries)
+
+
+class Shedding(Logging):
+    """Turns every third call away, as HTTP 429 with ``Retry-After: 0.2``."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._calls = itertools.count()
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        if next(self._calls) % 3 == 0:
+            turned_away = Answer("failed", reason="HTTP 429", retry_after_seconds=0.2)
+            return [turned_away] * len(queries)
+        return super().answer(queries)
+
+
+def logging(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Logging(recipe.model)
+
+
+def killed(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Killed(recipe.model)
+
+
+def gone(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Gone(recipe.model)
+
+
+def malformed(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Malformed(recipe.model)
+
+
+def hanging(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Hanging(recipe.model)
+
+
+def slow(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Slow(recipe.model)
+
+
+def shedding(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Shedding(recipe.model)
+
+
+class Leaving(Logging):
+    """Answers 50 calls and is then gone for good."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._calls = itertools.count()
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        if next(self._calls) >= 50:
+            raise ConnectionRefusedError("connection refused")
+        return super().answer(queries)
+
+
+def leaving(recipe: MLLMRecipe, **_: int) -> Steady:
+    return Leaving(recipe.model)
+
+
+class FixedLatency(Steady):
+    """Takes as many milliseconds a call as its model's name says, however much is asked."""
+
+    def __init__(self, milliseconds: str) -> None:
+        super().__init__(milliseconds)
+        self.revision = "1"
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        time.sleep(float(self.model) / 1000)
+        return [known(query) for query in queries]
+
+
+def fixed_latency(recipe: MLLMRecipe, **_: int) -> Steady:
+    return FixedLatency(recipe.model)

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from small_artifact import finish_dataset
 
+from gdrl.artifacts import Source, Storage
 from gdrl.config import TrainScale, VaeRecipe
 from gdrl.distributed.train import digest_of, fit
 from gdrl.errors import ConfigError, TrainingFailed
@@ -17,20 +19,40 @@ STEPS = 5
 WEIGHT = 8.0 * 0.5**STEPS
 
 
-def descend(inputs: dict[str, Path], tmp_path: Path, steps: int = STEPS, **scale: int):
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where the training functions write down what they do."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+def finish(storage: Storage, content: str) -> Source:
+    """A dataset of one file."""
+    run = finish_dataset(storage, lambda folder: (folder / "content").write_text(content))
+    return run.source("dataset")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, notes: Path) -> Source:
+    return finish(Storage(str(tmp_path / "runs")), str(notes))
+
+
+def descend(dataset: Source, steps: int = STEPS, **scale: int):
+    root = Path(dataset.storage.uri).parent
     return fit(
         f"{FUNCTIONS}:descend",
         name="descend",
         recipe=VaeRecipe(steps=steps),
-        inputs=inputs,
+        inputs={"dataset": dataset},
         scale=TrainScale(**scale),
-        storage=tmp_path / "training",
-        out=tmp_path / "out",
+        storage=Storage(str(root / "training")),
+        out=root / "out",
     )
 
 
-def steps_run(inputs: dict[str, Path]) -> list[int]:
-    return [int(step) for step in (inputs["dataset"] / "steps").read_text().split()]
+def steps_run(notes: Path) -> list[int]:
+    return [int(step) for step in (notes / "steps").read_text().split()]
 
 
 @pytest.mark.usefixtures("cluster")
@@ -38,22 +60,24 @@ def steps_run(inputs: dict[str, Path]) -> list[int]:
     ("num_workers", "trouble"), [(1, "exit"), (2, "raise")], ids=["worker dies", "worker raises"]
 )
 def test_a_failed_worker_costs_the_steps_since_the_last_checkpoint(
-    inputs, tmp_path, num_workers, trouble
+    dataset, notes, tmp_path, num_workers, trouble
 ):
-    (inputs["dataset"] / "trouble").write_text(trouble)
-    metrics = descend(inputs, tmp_path, num_workers=num_workers)
+    (notes / "trouble").write_text(trouble)
+    metrics = descend(dataset, num_workers=num_workers)
     assert metrics == {"loss": pytest.approx(WEIGHT**2)}
-    assert steps_run(inputs) == [1, 2, 3, 3, 4, 5]
+    assert steps_run(notes) == [1, 2, 3, 3, 4, 5]
     assert json.loads((tmp_path / "out/weight.json").read_text()) == pytest.approx(WEIGHT)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_the_same_run_again_goes_on_and_a_changed_recipe_starts_anew(inputs, tmp_path, capfd):
-    descend(inputs, tmp_path)
-    descend(inputs, tmp_path)
-    assert steps_run(inputs) == [1, 2, 3, 4, 5]
-    descend(inputs, tmp_path, steps=2)
-    assert steps_run(inputs) == [1, 2, 3, 4, 5, 1, 2]
+def test_the_same_run_again_goes_on_and_a_changed_recipe_starts_anew(
+    dataset, notes, tmp_path, capfd
+):
+    descend(dataset)
+    descend(dataset)
+    assert steps_run(notes) == [1, 2, 3, 4, 5]
+    descend(dataset, steps=2)
+    assert steps_run(notes) == [1, 2, 3, 4, 5, 1, 2]
     kept = [path for path in tmp_path.glob("training/*/checkpoint_*") if path.is_dir()]
     assert len(kept) == 4, "two checkpoints of each of two runs"
     out, err = capfd.readouterr()
@@ -69,45 +93,49 @@ def test_the_same_run_again_goes_on_and_a_changed_recipe_starts_anew(inputs, tmp
         ("diverge", "loss is not finite at step 1"),
     ],
 )
-def test_a_run_that_fails_for_good_says_what_the_worker_said(inputs, tmp_path, function, message):
+def test_a_run_that_fails_for_good_says_what_the_worker_said(dataset, tmp_path, function, message):
     with pytest.raises(TrainingFailed, match=message):
         fit(
             f"{FUNCTIONS}:{function}",
             name=function,
             recipe=VaeRecipe(),
-            inputs=inputs,
+            inputs={"dataset": dataset},
             scale=TrainScale(max_failures=0),
-            storage=tmp_path,
-            out=tmp_path,
+            storage=Storage(str(tmp_path / "training")),
+            out=tmp_path / "out",
         )
 
 
 @pytest.mark.usefixtures("cluster")
-def test_workers_that_can_never_fit_are_refused_at_once(inputs, tmp_path):
+def test_workers_that_can_never_fit_are_refused_at_once(dataset):
     with pytest.raises(ConfigError, match=r"needs 40 CPU of 4 .*num_workers"):
-        descend(inputs, tmp_path, num_workers=40)
+        descend(dataset, num_workers=40)
 
 
 DRIVER = f"""
 import sys
 from pathlib import Path
-from gdrl.config import ClusterScale, TrainScale, VaeRecipe
+from gdrl.artifacts import Run, Storage, open_store
+from gdrl.config import ClusterScale, S3Settings, TrainScale, VaeRecipe
 from gdrl.distributed.session import connect
 from gdrl.distributed.train import fit
 
-root = Path(sys.argv[1])
+storage = Storage(sys.argv[1], S3Settings.model_validate_json(sys.argv[2]))
+source = Run(open_store(storage), "demo").source("dataset")
 connect(ClusterScale(num_cpus=4))
 print(fit("{FUNCTIONS}:descend", name="descend", recipe=VaeRecipe(steps={STEPS}),
-    inputs={{"dataset": root / "dataset"}}, scale=TrainScale(), storage=root / "training",
-    out=root / "out"))
+    inputs={{"dataset": source}}, scale=TrainScale(), storage=storage / "demo/training/descend",
+    out=Path(sys.argv[3])))
 """
 
 
-def test_a_killed_driver_costs_the_steps_since_the_last_checkpoint(inputs, tmp_path):
-    trouble, home = inputs["dataset"] / "trouble", tmp_path / "home"
+def kill_and_resume(dataset: Source, notes: Path, home: Path) -> Path:
+    """SIGKILL a driver whose worker hangs at step 3, run it again; the folder that it made."""
+    trouble, out = notes / "trouble", home.with_name("out")
     trouble.write_text("hang")
-    home.mkdir()
-    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    storage = dataset.storage
+    arguments = [storage.uri, storage.s3.model_dump_json(), str(out)]
+    command = [sys.executable, "-c", DRIVER, *arguments]
     unset = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS")
     environment = {key: os.environ[key] for key in os.environ if key not in unset}
     environment["HOME"] = str(home)
@@ -118,16 +146,32 @@ def test_a_killed_driver_costs_the_steps_since_the_last_checkpoint(inputs, tmp_p
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
     subprocess.run(command, env=environment, check=True)
-    assert steps_run(inputs) == [1, 2, 3, 3, 4, 5]
+    return out
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_killed_driver_costs_the_steps_since_the_last_checkpoint(tmp_path, notes, request, kind):
+    storage = Storage(str(tmp_path / "runs"))
+    if kind == "s3":
+        seaweed = request.getfixturevalue("seaweed")
+        storage = Storage(f"s3://{seaweed.bucket()}/runs", seaweed.s3)
+    home = tmp_path / "home"
+    home.mkdir()
+    out = kill_and_resume(finish(storage, str(notes)), notes, home)
+    assert steps_run(notes) == [1, 2, 3, 3, 4, 5]
+    assert json.loads((out / "weight.json").read_text()) == pytest.approx(WEIGHT)
     assert not list(home.iterdir()), "the cluster's token lives in the environment only"
 
 
-def test_the_digest_follows_all_that_decides_the_weights(inputs):
-    digest = digest_of("a:f", VaeRecipe(), inputs)
-    assert digest == digest_of("a:f", VaeRecipe(), dict(inputs))
-    assert digest != digest_of("a:g", VaeRecipe(), inputs)
-    assert digest != digest_of("a:f", VaeRecipe(seed=1), inputs)
-    (inputs["dataset"] / "manifest.json").write_text('{"files": []}')
-    assert digest != digest_of("a:f", VaeRecipe(), inputs)
+def test_the_digest_follows_all_that_decides_the_weights(tmp_path):
+    one, same, other = (
+        finish(Storage(str(tmp_path / name)), name[0]) for name in ("a1", "a2", "b")
+    )
+    digest = digest_of("a:f", VaeRecipe(), {"dataset": one})
+    assert digest == digest_of("a:f", VaeRecipe(), {"dataset": same})
+    assert digest != digest_of("a:g", VaeRecipe(), {"dataset": one})
+    assert digest != digest_of("a:f", VaeRecipe(seed=1), {"dataset": one})
+    assert one.fingerprint == other.fingerprint
+    assert digest != digest_of("a:f", VaeRecipe(), {"dataset": other})

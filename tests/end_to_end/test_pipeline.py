@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -132,8 +134,9 @@ def test_ctrl_c_stops_and_says_what_to_do(tmp_path: Path) -> None:
     time.sleep(5)  # into Ray's start or the first steps: Ctrl-C comes at any time
     os.killpg(driver.pid, signal.SIGINT)
     output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130
+    assert driver.returncode == 130, output
     assert "the same command goes on" in output
+    _wait_until(lambda: not _session_of(driver.pid), seconds=60)
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
@@ -146,6 +149,23 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def _session_of(leader: int) -> list[str]:
+    """The processes of a session, its own cluster's among them."""
+    names = []
+    for process in psutil.process_iter(["pid", "name"]):
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                names.append(process.info["name"])
+    return names
+
+
+def _wait_until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def _wait_for(done: Callable[[], bool], driver: subprocess.Popen[str]) -> None:

@@ -11,4 +11,5 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     if config.recipe.scores.seed == 14:
         raise KeyError("a defect")
     (out.path / "scores.txt").write_text((inputs["dataset"] / "shards/images.txt").read_text())
+    (out.path / "scores.json").write_text('{"answers": "mllm-cache/fake/0/1"}')
     return {"num_questions": 3}

@@ -1,0 +1,226 @@
+"""What does the question stream cost, beside the engine that answers?
+
+    python benchmarks/streaming.py [--parts goodput scaling latency memory] [--images 960]
+
+- goodput: images/s of the stream over those of the same engine (the embedded MLLM) called in a bare
+  batched loop, one thread each, in turns.
+- scaling: images/s of 1, 2, 4 and 8 replicas of an engine that takes a fixed time for each batch,
+  over as many times those of one.
+- latency: what a question takes beyond the engine's fixed time, at 80 % load: four images in flight
+  at five replicas that answer one at a time.
+- memory: the most that driver and asking actor hold (their own pages) until 200,000 questions are
+  answered, over the most until 20,000 were.
+
+Prints tables; the last line is one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gdrl.artifacts import Storage
+from gdrl.config import ClusterScale, DatasetRecipe, MLLMRecipe, MLLMScale, StreamScale
+from gdrl.data.prepare import prepare
+from gdrl.data.table import read_description
+from gdrl.distributed.serve import Serving, serving
+from gdrl.distributed.session import connect, disconnect
+from gdrl.distributed.stream import score_stream
+from gdrl.mllm.open import open_engine
+from gdrl.mllm.questions import score_query
+
+FIXED_LATENCY = "tests.distributed.engines:fixed_latency"
+SHARD_IMAGES = 2_048
+PICTURE_BYTES = 4_096
+
+Result = dict[str, float]
+
+
+def stream(
+    dataset: Path, num_images: int, attributes: Sequence[str], mllm: Serving, scale: StreamScale
+) -> Iterator[pa.Table]:
+    """Blocks of a stream that knows no answer yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from score_stream(
+            dataset, range(num_images), attributes, mllm, scale, Storage(folder)
+        )
+
+
+def steady_rate(blocks: Iterator[pa.Table], num_attributes: int) -> float:
+    """Images/s from the first block to the last: without the start of actors and replicas."""
+    times, rows = [], []
+    for block in blocks:
+        if "failed" in block.column("status").to_pylist():
+            raise SystemExit("some questions were not answered: the rate means nothing")
+        times.append(time.perf_counter())
+        rows.append(block.num_rows)
+    images: float = sum(rows[1:]) / num_attributes
+    return images / (times[-1] - times[0])
+
+
+def write_noise(folder: Path, num_images: int) -> Path:
+    """Shards of pictures that no engine of fixed latency looks at."""
+    random = np.random.default_rng(0)
+    for shard, start in enumerate(range(0, num_images, SHARD_IMAGES)):
+        ids = np.arange(start, min(start + SHARD_IMAGES, num_images))
+        images = [random.bytes(PICTURE_BYTES) for _ in ids]
+        pq.write_table(
+            pa.table({"id": ids, "image": images}), folder / f"images-{shard:05d}.parquet"
+        )
+    return folder
+
+
+def goodput(options: argparse.Namespace) -> Result:
+    """The embedded MLLM in a loop, and behind the stream, in turns."""
+    with tempfile.TemporaryDirectory() as name:
+        dataset = Path(name)
+        prepare(DatasetRecipe(num_images=options.images), dataset)
+        attributes = read_description(dataset).attributes
+        rounds = []
+        for _ in range(options.rounds):
+            bare = bare_rate(dataset, attributes)
+            with serving(MLLMRecipe(), MLLMScale()) as mllm:
+                blocks = stream(dataset, options.images, attributes, mllm, StreamScale())
+                rounds.append((bare, steady_rate(blocks, len(attributes))))
+    bare, streamed = map(statistics.median, zip(*rounds, strict=True))
+    for label, rate in (("bare loop", bare), ("stream", streamed)):
+        print(f"{label:<12} {rate:8.1f} images/s {rate * len(attributes):10.0f} questions/s")
+    ratio = statistics.median(streamed / bare for bare, streamed in rounds)
+    return {"goodput": ratio, "questions_per_second": streamed * len(attributes)}
+
+
+def bare_rate(dataset: Path, attributes: Sequence[str]) -> float:
+    """Images/s of the engine alone, batch after batch, the first left out as warm-up."""
+    table = pq.read_table(dataset / "images-00000.parquet", columns=["image"])
+    images = table.column("image").to_pylist()
+    engine, size = open_engine(MLLMRecipe(), num_threads=1), MLLMScale().batch_size
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    for number, batch in enumerate(batches):
+        if number == 1:
+            started = time.perf_counter()
+        engine.answer([score_query(image, name) for image in batch for name in attributes])
+    return (len(images) - size) / (time.perf_counter() - started)
+
+
+def scaling(options: argparse.Namespace) -> Result:
+    """An engine that takes 500 ms for each batch of 8."""
+    batch, rates = 8, {}
+    with tempfile.TemporaryDirectory() as name:
+        dataset = write_noise(Path(name), 8 * options.images)
+        for replicas in (1, 2, 4, 8):
+            mllm_scale = MLLMScale(num_replicas=replicas, batch_size=batch)
+            with serving(MLLMRecipe(model="500"), mllm_scale, open_engine=FIXED_LATENCY) as mllm:
+                scale = StreamScale(max_in_flight=2 * batch * replicas)
+                blocks = stream(dataset, options.images // 4 * replicas, ["hat"], mllm, scale)
+                rates[replicas] = steady_rate(blocks, 1)
+            limit = replicas * batch / 0.5
+            print(
+                f"{replicas} replicas {rates[replicas]:8.1f} images/s, "
+                f"{rates[replicas] / limit:.3f} of the engines' limit, "
+                f"{rates[replicas] / rates[1] / replicas:.3f} of {replicas} x one"
+            )
+    return {f"scaling_{n}": rates[n] / rates[1] / n for n in (2, 4, 8)}
+
+
+def latency(options: argparse.Namespace) -> Result:
+    """An engine that takes 200 ms for an image."""
+    mllm_scale = MLLMScale(num_replicas=5, batch_size=1)
+    with tempfile.TemporaryDirectory() as name:
+        dataset = write_noise(Path(name), options.images)
+        with serving(MLLMRecipe(model="200"), mllm_scale, open_engine=FIXED_LATENCY) as mllm:
+            scale = StreamScale(max_in_flight=4)
+            rows = pa.concat_tables(stream(dataset, options.images, ["hat"], mllm, scale))
+    warm = rows.column("latency_ms").to_numpy()[rows.num_rows // 10 :]
+    p50, p99 = np.percentile(warm - 200, (50, 99))
+    print(f"added to 200 ms: {p50:.1f} ms (median), {p99:.1f} ms (99 %), {len(warm)} images")
+    return {"added_p50_ms": float(p50), "added_p99_ms": float(p99)}
+
+
+def memory(options: argparse.Namespace) -> Result:
+    """12 questions about each image, and an engine that takes 10 ms a batch."""
+    attributes = [f"attribute {i}" for i in range(12)]
+    num_images = options.questions // len(attributes)
+    peaks: Result = {}
+    with tempfile.TemporaryDirectory() as name, watched() as peak:
+        dataset = write_noise(Path(name), num_images)
+        mllm_scale = MLLMScale(batch_size=32)
+        with serving(MLLMRecipe(model="10"), mllm_scale, open_engine=FIXED_LATENCY) as mllm:
+            scale, done = StreamScale(max_in_flight=64), 0
+            for block in stream(dataset, num_images, attributes, mllm, scale):
+                done += block.num_rows
+                if done >= options.questions // 10:
+                    peaks.setdefault("first", peak())
+        peaks["all"] = peak()
+    print(
+        f"peak {peaks['first'] / 1e6:.0f} MB until {options.questions // 10:,} questions, "
+        f"{peaks['all'] / 1e6:.0f} MB until {done:,}"
+    )
+    return {"memory_growth": peaks["all"] / peaks["first"]}
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[], float]]:
+    """The most private bytes of this process and the asking actor at any one time so far."""
+    most, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            most[0] = max(most[0], sum(map(private_bytes, watched_processes())))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def watched_processes() -> list[psutil.Process]:
+    """This process and the actor of Ray Data that asks."""
+    actors = [p for p in psutil.process_iter(["cmdline"]) if "Asker" in str(p.info["cmdline"])]
+    return [psutil.Process(), *actors]
+
+
+def private_bytes(process: psutil.Process) -> float:
+    """0 for a process that has just ended."""
+    try:
+        return float(process.memory_full_info().uss)
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+PARTS = {"goodput": goodput, "scaling": scaling, "latency": latency, "memory": memory}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--images", type=int, default=960, help="of each measurement but memory")
+    parser.add_argument("--questions", type=int, default=200_000, help="of the memory's")
+    parser.add_argument("--rounds", type=int, default=3, help="of goodput")
+    options = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # replicas import the engine by its name
+    connect(ClusterScale(num_cpus=16))
+    result: dict[str, float | str] = {"benchmark": "streaming"}
+    for part in options.parts:
+        print(f"--- {part}", flush=True)
+        result |= {name: round(value, 4) for name, value in PARTS[part](options).items()}
+    disconnect()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
