@@ -116,7 +116,7 @@ class FactorModel:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
             raise ValueError(
                 f"images must be uint8 (n, {size}, {size}, 3), not {images.dtype} {images.shape}; "
-                "gdrl.data.folder.read_image makes such squares"
+                "gdrl.data.decoding.centre_square makes such squares"
             )
         return self.representation.encode(images)
 
