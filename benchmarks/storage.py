@@ -28,17 +28,20 @@ from typing import Any
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from seaweed import serving  # type: ignore[import-not-found]  # beside this script
 
 from gdrl.artifacts import Artifact, Manifest, Run, Storage, describe_files, open_store
 from gdrl.config import S3Settings
 from gdrl.pipeline import STAGES
 
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.seaweed import CREDENTIALS, serving  # noqa: E402  # the server of the tests
+
 BUCKET = "benchmark"
 SMALL_BYTES = 4096
 NUM_ARTIFACTS = 1_000
 THREADS: int = TransferConfig().max_concurrency
-RECIPE = Path(__file__).parents[1] / "jobs/recipes/demo.toml"
+RECIPE = ROOT / "jobs/recipes/demo.toml"
 
 Pair = tuple[float, float]
 """Seconds of an upload, and of the download of the same."""
@@ -169,6 +172,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ |= CREDENTIALS
         with serving(folder) as s3:
             endpoint = {"endpoint_url": s3.endpoint, "region_name": s3.region}
             boto3.client("s3", **endpoint).create_bucket(Bucket=BUCKET)

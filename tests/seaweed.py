@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,41 +46,43 @@ class Seaweed:
         return name
 
 
-@pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    folder = tmp_path_factory.mktemp("seaweed")
-    identity = {
-        "name": "tests",
-        "credentials": [
-            {
-                "accessKey": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                "secretKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            }
-        ],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    s3_port, *others = free_ports(len(PORTS))
-    command = _command(folder, [s3_port, *others])
+@contextmanager
+def serving(folder: Path) -> Iterator[S3Settings]:
+    """A server that keeps its data in ``folder`` and knows :data:`CREDENTIALS`."""
+    _write_credentials(folder / "s3.json")
+    ports = free_ports(len(PORTS))
     with (folder / "log.txt").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    endpoint = f"http://127.0.0.1:{s3_port}"
+        server = subprocess.Popen(_command(folder, ports), cwd=folder, stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{ports[0]}"
     try:
         _wait(f"{endpoint}/healthz", server, folder / "log.txt")
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in CREDENTIALS.items():
-                patch.setenv(name, value)
-            yield Seaweed(
-                S3Settings(
-                    endpoint=endpoint,
-                    region="us-east-1",
-                    addressing="path",
-                    cache=str(folder / "cache"),
-                )
-            )
+        yield S3Settings(
+            endpoint=endpoint,
+            region="us-east-1",
+            addressing="path",
+            cache=str(folder / "cache"),
+        )
     finally:
         server.terminate()
         server.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with serving(tmp_path_factory.mktemp("seaweed")) as s3, pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield Seaweed(s3)
+
+
+def _write_credentials(file: Path) -> None:
+    credentials = {
+        "accessKey": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "secretKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    identity = {"name": "tests", "credentials": [credentials], "actions": actions}
+    file.write_text(json.dumps({"identities": [identity]}))
 
 
 def free_ports(count: int) -> list[int]:
