@@ -1,6 +1,6 @@
 """What does the question stream cost, beside the engine that answers?
 
-    python benchmarks/streaming.py [--parts goodput scaling latency memory] [--images 960]
+    python benchmarks/streaming.py [--parts goodput scaling latency memory replicas] [--images 960]
 
 - goodput: images/s of the stream over those of the same engine (the embedded MLLM) called in a bare
   batched loop, one thread each, in turns.
@@ -10,11 +10,14 @@
   at five replicas that answer one at a time.
 - memory: the most that driver and asking actor hold (their own pages) until 200,000 questions are
   answered, over the most until 20,000 were.
+- replicas: images/s of a β-VAE's trainer while the stream has 3 replicas, and then 1 again, over
+  those while it has 1; requests lost or asked twice on the way.
 
 Prints tables; the last line is one JSON object.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -22,21 +25,36 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gdrl.artifacts import Storage
-from gdrl.config import ClusterScale, DatasetRecipe, MLLMRecipe, MLLMScale, StreamScale
+from gdrl.artifacts import Run, Source, Storage, open_store
+from gdrl.config import (
+    ClusterScale,
+    DatasetRecipe,
+    MLLMRecipe,
+    MLLMScale,
+    Recipe,
+    RunConfig,
+    StreamScale,
+    TrainScale,
+    VaeRecipe,
+)
 from gdrl.data.prepare import prepare
 from gdrl.data.table import read_description
-from gdrl.distributed.serve import Serving, serving
+from gdrl.distributed.deployment import DeploymentSettings, build
+from gdrl.distributed.serve import SHARED_APP, Serving, serving
 from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
+from gdrl.distributed.train import fit
+from gdrl.execution import execute
 from gdrl.mllm.open import open_engine
 from gdrl.mllm.questions import score_query
 
@@ -169,6 +187,82 @@ def memory(options: argparse.Namespace) -> Result:
     return {"memory_growth": peaks["all"] / peaks["first"]}
 
 
+def replicas(options: argparse.Namespace) -> Result:
+    """One stream throughout; a training run for each number of replicas, then another number."""
+    rates: list[float] = []
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as thread:
+        storage, stop = Storage(f"{name}/runs"), threading.Event()
+        faces = finished_faces(storage)
+        noise = write_noise(make(Path(name) / "noise"), 100 * options.images)
+        deploy(1)
+        rows = thread.submit(stream_until, stop, noise, 100 * options.images)
+        try:
+            for number in (1, 3, 1):
+                deploy(number)
+                out = make(Path(name) / f"out-{len(rates)}")
+                rates.append(train_rate(faces, storage, out, options.steps, seed=len(rates)))
+                print(f"{number} replicas {rates[-1]:8.1f} images/s of the trainer", flush=True)
+        finally:
+            stop.set()
+        asked = rows.result()
+    attempts = np.asarray(asked.column("attempts"))
+    print(f"{len(asked)} images answered, {(attempts > 1).sum()} of them asked more than once")
+    return {
+        "trainer_at_3_replicas": rates[1] / rates[0],
+        "trainer_at_1_again": rates[2] / rates[0],
+        "asked_again": float((attempts > 1).sum()),
+        "not_answered": float(pc.sum(pc.not_equal(asked.column("status"), "ok")).as_py()),
+    }
+
+
+def deploy(num_replicas: int) -> None:
+    """The shared application with so many replicas; those that stay keep answering."""
+    from ray import serve
+
+    scale = MLLMScale(num_replicas=num_replicas, batch_size=8)
+    settings = DeploymentSettings(
+        mllm=MLLMRecipe(model="500"), scale=scale, open_engine=FIXED_LATENCY
+    )
+    serve.start(proxy_location="Disabled")
+    serve.run(build(settings), name=SHARED_APP, route_prefix=None)
+
+
+def stream_until(stop: threading.Event, dataset: Path, num_images: int) -> pa.Table:
+    """The rows that came until ``stop`` was set."""
+    with serving(MLLMRecipe(model="500"), MLLMScale(), open_engine=FIXED_LATENCY) as mllm:
+        blocks = stream(dataset, num_images, ["hat"], mllm, StreamScale(max_in_flight=64))
+        return pa.concat_tables(itertools.takewhile(lambda _: not stop.is_set(), blocks))
+
+
+def finished_faces(storage: Storage) -> Source:
+    """The ``prepare_data`` stage."""
+    recipe = Recipe(dataset=DatasetRecipe(num_images=2_000))
+    config, store = RunConfig(storage=storage.uri, recipe=recipe), open_store(storage)
+    execute(config, store, artifact="dataset", session=lambda _: nullcontext())
+    return Run(store, config.name).source("dataset")
+
+
+def train_rate(faces: Source, storage: Storage, out: Path, steps: int, seed: int) -> float:
+    """Median images/s of the steps of a training run, its first ones left out."""
+    fit(
+        "gdrl.training.vae:train",
+        name="train_vae",
+        recipe=VaeRecipe(steps=steps, seed=seed),
+        inputs={"dataset": faces},
+        scale=TrainScale(),
+        storage=storage / "training",
+        out=out,
+    )
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return statistics.median(float(row["images_per_second"]) for row in rows[2:])
+
+
+def make(folder: Path) -> Path:
+    """A new folder."""
+    folder.mkdir()
+    return folder
+
+
 @contextmanager
 def watched() -> Iterator[Callable[[], float]]:
     """The most private bytes of this process and the asking actor at any one time so far."""
@@ -201,7 +295,13 @@ def private_bytes(process: psutil.Process) -> float:
         return 0.0
 
 
-PARTS = {"goodput": goodput, "scaling": scaling, "latency": latency, "memory": memory}
+PARTS = {
+    "goodput": goodput,
+    "scaling": scaling,
+    "latency": latency,
+    "memory": memory,
+    "replicas": replicas,
+}
 
 
 def main() -> None:
@@ -211,6 +311,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=960, help="of each measurement but memory")
     parser.add_argument("--questions", type=int, default=200_000, help="of the memory's")
     parser.add_argument("--rounds", type=int, default=3, help="of goodput")
+    parser.add_argument("--steps", type=int, default=600, help="of the trainer beside replicas")
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parents[1]))  # replicas import the engine by its name
     connect(ClusterScale(num_cpus=16))

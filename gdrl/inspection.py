@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from gdrl.artifacts import Manifest, Run, Store
 from gdrl.errors import ArtifactMissing
@@ -11,7 +12,7 @@ from gdrl.pipeline import STAGES, Decision, Stage, diff
 
 SO_FAR = "so-far.jsonl"
 """Beside a stage's checkpoints, where the stage writes one: how many ``images`` are done ``of`` how
-many, a line now and then."""
+many, a line now and then, some with the ``edges`` that they give."""
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -39,15 +40,21 @@ def describe_plan(decisions: Sequence[Decision]) -> str:
 
 
 def describe_run(run: Run) -> str:
-    """One line an artifact: when it was finished, in what time, how large; or how far it is."""
-    rows = []
+    """One line an artifact: when it was finished, in what time, how large; or how far it is.
+
+    Below, as long as it is not finished, the graph of the answers so far.
+    """
+    rows, blocks = [], []
     for stage in STAGES:
         manifest = run.manifest(stage.artifact)
-        if manifest is None:
-            rows.append((stage.artifact, "missing", _so_far(run, stage), "", ""))
-        else:
+        if manifest is not None:
             rows.append((stage.artifact, "finished", *_when_and_how_large(manifest)))
-    return _columns(rows)
+            continue
+        told = _so_far(run, stage)
+        how_far = f"{told[-1]['images']}/{told[-1]['of']} images so far" if told else ""
+        rows.append((stage.artifact, "missing", how_far, "", ""))
+        blocks += [_graph_so_far(line) for line in told if "edges" in line][-1:]
+    return "\n\n".join([_columns(rows), *blocks])
 
 
 def describe_artifact(manifest: Manifest, location: str) -> str:
@@ -95,13 +102,19 @@ def describe_garbage(found: Sequence[Garbage], *, deleted: bool) -> str:
     return f"{_columns(rows)}\n{total}"
 
 
-def _so_far(run: Run, stage: Stage) -> str:
+def _so_far(run: Run, stage: Stage) -> list[dict[str, Any]]:
     log = run.store.read(f"{run.name}/training/{stage.name}/{SO_FAR}") or b""
-    lines = log.rpartition(b"\n")[0].splitlines()  # what follows is being written
-    if not lines:
-        return ""
-    last = json.loads(lines[-1])
-    return f"{last['images']}/{last['of']} images so far"
+    whole = log.rpartition(b"\n")[0]  # what follows is being written
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _graph_so_far(line: Mapping[str, Any]) -> str:
+    rows = [
+        (source, "->", target, f"{weight:+.2f}", f"{lower:+.2f} to {upper:+.2f}")
+        for source, target, weight, lower, upper in line["edges"]
+    ]
+    head = f"graph of {line['images']} images, widest interval {line['widest_interval']:.2f}"
+    return f"{head}\n{_columns(rows, indent='  ')}" if rows else f"{head}: no edge"
 
 
 def _when_and_how_large(manifest: Manifest) -> tuple[str, str, str]:

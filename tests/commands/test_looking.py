@@ -31,10 +31,18 @@ def test_a_run_is_described_wherever_it_lies(gdrl: Gdrl, storage: Storage) -> No
     assert "did you mean demo?" in gdrl("status", "dmeo", code=1)
 
 
-def test_a_stage_at_work_says_how_far_it_is(gdrl: Gdrl, filled: Store) -> None:
-    for line in ('{"images": 256, "of": 1500}\n', '{"images": 512, "of": 1500}\n', '{"images'):
-        filled.append("demo/training/score_images/so-far.jsonl", line)
-    assert "scores      missing  512/1500 images so far\n" in gdrl("status", "demo")
+def test_a_stage_at_work_says_how_far_it_is_and_what_graph_that_gives(
+    gdrl: Gdrl, filled: Store
+) -> None:
+    graph = {"widest_interval": 0.241, "edges": [["hat", "bald", -0.5, -0.61, -0.4]]}
+    for line in ({"images": 256, "of": 1500, **graph}, {"images": 512, "of": 1500}):
+        filled.append("demo/training/score_images/so-far.jsonl", json.dumps(line) + "\n")
+    filled.append("demo/training/score_images/so-far.jsonl", '{"images')
+    status = gdrl("status", "demo")
+    assert "scores      missing  512/1500 images so far\n" in status
+    assert status.endswith(
+        "graph of 256 images, widest interval 0.24\n  hat  ->  bald  -0.50  -0.61 to -0.40\n"
+    )
 
 
 @pytest.mark.usefixtures("runs")
