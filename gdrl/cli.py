@@ -224,8 +224,9 @@ def exit_after(act: Callable[[], None]) -> NoReturn:
 def _leave_at_once(*_: object) -> NoReturn:
     """On Ctrl-C; what running stages began never was.
 
-    Not by an exception: stages at work would meet Ray's shutdown on its way out, and Ray would end
-    this process with a code of its own. A private cluster ends with this process all the same.
+    Not by an exception: on its way out it shuts Ray down, and a stage still at work that then calls
+    Ray ends the process with code 1 (one time in nine). A private cluster ends with this process
+    all the same; the last of its agents takes a minute.
     """
     if sys.stdout.isatty():
         os.write(1, SHOW_CURSOR)
