@@ -1,6 +1,6 @@
 """Name the β-VAE's latents by two witnesses: the run's ``names`` artifact.
 
-ray job submit --working-dir . -- python jobs/match_latents.py jobs/recipes/demo.toml
+ray job submit --working-dir . -- python jobs/match_latents.py RECIPE storage=s3://BUCKET/runs
 python jobs/match_latents.py jobs/recipes/demo.toml recipe.matching.threshold=0.7
 """
 

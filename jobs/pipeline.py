@@ -1,6 +1,6 @@
 """Run every stage that is missing, several at a time, and print the path of the report.
 
-ray job submit --working-dir . -- python jobs/pipeline.py jobs/recipes/demo.toml
+ray job submit --working-dir . -- python jobs/pipeline.py RECIPE storage=s3://BUCKET/runs
 python jobs/pipeline.py jobs/recipes/demo.toml name=hot recipe.vae.beta=8 --dry-run
 """
 

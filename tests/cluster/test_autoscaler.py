@@ -96,7 +96,8 @@ def test_every_node_gets_its_labels_and_start_command(
         assert autoscaling.get_node_labels(name) == pool["labels"]
         assert autoscaling.get_node_resources(name) == pool["resources"]
         assert autoscaling.get_worker_setup_commands(name) == []
-        assert len(autoscaling.get_initialization_commands(name)) == 4
+        commands = autoscaling.get_initialization_commands(name)
+        assert any("docker" in command for command in commands), "or no image can be pulled"
 
 
 def test_on_aws_ray_makes_no_role_and_no_security_group(root: Path) -> None:

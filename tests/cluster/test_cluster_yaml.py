@@ -108,11 +108,38 @@ def test_what_a_person_must_change_is_at_the_top(cluster_file: Path) -> None:
     assert all(f"\n#   {number}. " in top and f"\n  # {number}." in top for number in (1, 2, 3))
 
 
+def test_on_aws_nothing_is_mounted_and_files_lie_on_the_nodes_own_disk(root: Path) -> None:
+    text = (root / "ray_cluster.yaml").read_text()
+    cluster = yaml.safe_load(text)
+    assert "nfs" not in text
+    assert "sudo mount" not in text
+    assert "--volume /opt/dlami/nvme/gdrl:/mnt/gdrl" in cluster["docker"]["run_options"]
+    region = cluster["provider"]["region"]
+    assert f"--env AWS_DEFAULT_REGION={region}" in cluster["docker"]["run_options"]
+
+
+def test_only_mllm_nodes_fetch_weights_and_before_they_start(root: Path) -> None:
+    cluster = yaml.safe_load((root / "ray_cluster.yaml").read_text())
+    shared = cluster["initialization_commands"]
+    assert not any("s3 sync" in command for command in shared)
+    own = {
+        name: pool["initialization_commands"]
+        for name, pool in cluster["available_node_types"].items()
+        if "initialization_commands" in pool
+    }
+    (commands,) = own.values()
+    assert list(own) == ["mllm"]
+    assert set(shared) < set(commands), "given for a pool, they replace those of the cluster"
+    (sync,) = [command for command in commands if command not in shared]
+    assert sync.startswith("aws s3 sync")
+    assert sync.endswith("/opt/dlami/nvme/gdrl/models")
+
+
 def test_both_clouds_have_the_same_pools(root: Path) -> None:
     def shape(path: Path) -> Any:
         cluster = yaml.safe_load(path.read_text())
         pools = cluster.pop("available_node_types")
-        own = ("node_config", "docker")
+        own = ("node_config", "docker", "initialization_commands")
         return (
             {name: {k: v for k, v in pool.items() if k not in own} for name, pool in pools.items()},
             {key: cluster[key] for key in cluster if key.endswith("_ray_commands")},

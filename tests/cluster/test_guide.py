@@ -38,7 +38,8 @@ def test_rays_commands_and_options_exist(commands: list[list[str]]) -> None:
             assert own[0] in command.commands, words
             command = command.commands[own.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in own if word.startswith("--")} <= known, words
+        given = {word.partition("=")[0] for word in own if word.startswith("--")}
+        assert given <= known, words
 
 
 def test_the_files_that_it_names_exist(guide: str, root: Path) -> None:
@@ -75,6 +76,25 @@ def test_the_environment_of_a_job_is_one_that_ray_accepts(root: Path) -> None:
     RuntimeEnv(**environment)
     needed = {"gdrl/", "jobs/", "cluster/"}
     assert not needed & set(environment["excludes"])
+
+
+def test_the_costs_follow_from_the_model_that_it_states(guide: str) -> None:
+    stated = re.search(
+        r"\*s\* = ([\d.]+) and prices \*assumed\* at ([\d.]+) .*?, ([\d.]+) .*?, ([\d.]+) .*?"
+        r"and ([\d.]+) ",
+        guide,
+    )
+    assert stated
+    seconds, mllm, trainer, head, cpu = map(float, stated.groups())
+    rows = re.findall(
+        r"^\| ([\d ]+) \| (\d+) \| ([\d.]+) \| (\d+) \| ([\d.]+) \|", guide, re.MULTILINE
+    )
+    assert len(rows) >= 9
+    for images, replicas, *claimed in rows:
+        num_images, num_replicas = int(images.replace(" ", "")), int(replicas)
+        hours = max(1, num_images * seconds / 3600 / num_replicas) + 0.2
+        dollars = hours * (num_replicas * mllm + head + cpu) + 2 * trainer
+        assert [f"{hours:.1f}", f"{dollars:.0f}", f"{1000 * dollars / num_images:.3f}"] == claimed
 
 
 def test_it_says_what_was_not_tried(guide: str) -> None:

@@ -1,10 +1,12 @@
 """The scale section that goes with the pools: it loads, it fits, and it names what exists."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gdrl import settings
 from gdrl.config import RunConfig, TrainScale
@@ -27,7 +29,16 @@ def _train_scales(config: RunConfig) -> dict[str, TrainScale]:
 
 
 def test_it_holds_where_and_how_wide_and_nothing_else(root: Path) -> None:
-    assert set(tomllib.loads((root / "cluster/scale.toml").read_text())) == {"scale"}
+    tree = tomllib.loads((root / "cluster/scale.toml").read_text())
+    assert set(tree) == {"s3", "scale"}
+    assert set(tree["s3"]) == {"cache"}
+
+
+def test_the_cache_is_on_the_nodes_own_disk(root: Path, config: RunConfig) -> None:
+    cluster = yaml.safe_load((root / "ray_cluster.yaml").read_text())
+    (folder,) = re.findall(r"--volume \S+:(\S+)", " ".join(cluster["docker"]["run_options"]))
+    assert config.s3.cache == f"{folder}/cache"
+    assert "/gdrl/cache " in cluster["metadata"]["folders"]
 
 
 def test_appended_to_a_recipe_it_changes_the_scale_alone(

@@ -1,0 +1,16 @@
+"""A driver to be killed: the stages that run at the same time, on the cluster of ``RAY_ADDRESS``.
+
+python -m tests.end_to_end.pools_driver RECIPE [section.key=value …]
+"""
+
+import sys
+from pathlib import Path
+
+from gdrl import settings
+from gdrl.artifacts import Storage, open_store
+from gdrl.execution import execute
+from gdrl.pipeline import STAGES
+
+config = settings.load(Path(sys.argv[1]), sys.argv[2:])
+stages = [stage for stage in STAGES if stage.artifact in ("dataset", "vae", "scores")]
+execute(config, open_store(Storage(config.storage, config.s3)), stages=stages)
