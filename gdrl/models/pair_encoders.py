@@ -10,6 +10,7 @@ from torch.nn import functional
 
 Space = Literal["sphere", "box", "unbounded"]
 
+SLOPE = 0.01
 WIDTHS = (10, 50, 50, 50, 50, 10)
 """Hidden units for each latent (Zimmermann et al. 2021, whose code the study descends from)."""
 
@@ -59,12 +60,24 @@ class PairEncoders(nn.Module):
 
 
 def mlp(observed_dim: int, latent_dim: int) -> nn.Sequential:
-    """Six hidden layers of leaky rectifiers, as wide as :data:`WIDTHS` says."""
+    """Six hidden layers of leaky rectifiers, as wide as :data:`WIDTHS` says.
+
+    Weights keep the variance of what passes (He et al. 2015). Torch's default divides it by three
+    in each layer: in a box, codes that hardly differ became one constant code, and 400 steps at 256
+    pairs stayed at log 256 = 5.545 nats; with these weights they left it (5.485).
+    """
     sizes = [observed_dim, *(width * latent_dim for width in WIDTHS)]
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.01)]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], latent_dim))
+        layers += [_variance_keeping(inputs, outputs), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers, _variance_keeping(sizes[-1], latent_dim))
+
+
+def _variance_keeping(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _head(space: Space, latent_dim: int) -> nn.Module:
