@@ -284,6 +284,7 @@ class StudyRow(Section):
     name: Name
     latents: PairedLatentsRecipe
     encoder_space: Literal["sphere", "box", "unbounded"]
+    temperature: PositiveFloat
     score: Literal["r2", "mcc"]
     """What the row is judged by: linear or componentwise recovery."""
     paper: str = ""
