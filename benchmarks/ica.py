@@ -1,6 +1,6 @@
 """FastICA over blocks of memory-mapped rows against scikit-learn's: seconds and memory at one MCC.
 
-    OMP_NUM_THREADS=1 python benchmarks/ica.py                      # 20,000 x 64: seconds
+    OMP_NUM_THREADS=1 python benchmarks/ica.py                      # 100,000 x 64: seconds
     OMP_NUM_THREADS=2 python benchmarks/ica.py --rows 1000000 --features 512
 
 Independent Laplace sources, mixed by a Gaussian matrix into as many float32 features, written to a
@@ -114,7 +114,7 @@ def in_a_process_of_its_own(work: Callable[[], Record]) -> Record:
 def main() -> None:
     """Draw, fit both, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--solver", choices=["eigh", "svd"], default="eigh")
     parser.add_argument("--folder", type=Path, help="where the features lie meanwhile (/tmp)")

@@ -1,8 +1,8 @@
 """FastICA (Hyvärinen 1999), parallel, log cosh, over blocks of rows that need not fit in memory.
 
 Whitened rows are never stored: rotation and whitening fold into one matrix. Iterations start on a
-few rows and go on to more once they stand still there; the last ones see all rows, where one or two
-remain to be made, since the fixed point is approached quadratically.
+few rows, taken evenly, and go on to more once they stand still there; the last ones see all rows,
+where one or two remain to be made, since the fixed point is approached quadratically.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ Rotation = Float[np.ndarray, "component component"]
 
 
 def fit_rotation(
-    features: Features, whitening: Whitening, *, seed: int, max_iterations: int, tolerance: float
+    features: Features, whitening: Whitening, seed: int, max_iterations: int, tolerance: float
 ) -> tuple[Rotation, int]:
     """Columns are the independent directions of whitened rows; and the iterations it took.
 

@@ -7,7 +7,7 @@ from gdrl.errors import TrainingFailed
 
 
 def varimax(
-    loadings: Float[np.ndarray, "feature component"], *, max_iterations: int, tolerance: float
+    loadings: Float[np.ndarray, "feature component"], max_iterations: int, tolerance: float
 ) -> Float[np.ndarray, "component component"]:
     """Rotation R for which the columns of ``loadings @ R`` have few large entries.
 
