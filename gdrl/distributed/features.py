@@ -1,6 +1,7 @@
 """Features of a data set's images by a pre-trained model, through Ray Data, into parquet."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,14 @@ class _Extract:
     def __init__(self, model: Path, scale: TrainScale) -> None:
         self._features = resolve(EXTRACTOR)(model, scale.use_gpu, scale.threads_per_worker)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        if not batch.num_rows:  # a shard of which nothing was wanted
+            return
         images = [_opened(image) for image in batch.column("image").to_pylist()]
         features = self._features(images)
         values = pa.array(features.ravel())
         column = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
-        return pa.table({"id": batch.column("id"), "features": column})
+        yield pa.table({"id": batch.column("id"), "features": column})
 
 
 def _opened(image: bytes) -> Any:

@@ -54,7 +54,7 @@ def gathered(rows: Float[Tensor, "share column"]) -> Float[Tensor, "batch column
     """Every rank's rows, rank 0's first; gradients return to the rank that computed them."""
     if _world_size() == 1:
         return rows
-    everyone: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    everyone: Tensor = _Gather.apply(rows)
     return everyone
 
 
