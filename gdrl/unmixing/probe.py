@@ -42,7 +42,10 @@ class Probe:
 
 
 def fit_probe(
-    features: Features, labels: Labels, held_out: Features, held_out_labels: Labels
+    features: Features,
+    labels: Labels,
+    held_out: Float[np.ndarray, "held_out feature"],
+    held_out_labels: Int64[np.ndarray, " held_out"],
 ) -> Probe:
     """Fit on the one, choose C by accuracy on the other.
 
@@ -68,7 +71,9 @@ def fit_probe(
     return chosen
 
 
-def draw_shots(labels: Labels, shots: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
+def draw_shots(
+    labels: Labels, shots: int, rng: np.random.Generator
+) -> tuple[Int64[np.ndarray, " shot"], Int64[np.ndarray, " held_out"]]:
     """Rows to fit on, ``shots`` of each class, and others to choose C by, at most 4 of each.
 
     Raises:
