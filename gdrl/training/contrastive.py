@@ -1,0 +1,149 @@
+"""Contrastive training of two encoders on pairs with known latents, scored as it goes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gdrl.config import ContrastiveRecipe, PairedLatentsRecipe
+from gdrl.data.invertible_mixing import InvertibleMixing, draw_mixing
+from gdrl.data.paired_latents import Pairs, draw_pairs
+from gdrl.evaluation.recovery import mcc, r2
+from gdrl.models.pair_encoders import PairEncoders
+from gdrl.training import loop
+from gdrl.training.batches import below, check_shares, share
+from gdrl.training.engine import Engine
+from gdrl.training.info_nce import cosine_distance, l1_distance, symmetric_info_nce
+from gdrl.training.job import Report, TrainingJob
+
+SCORE_EVERY_STEPS = 250
+CURVE_PAIRS = 4_096
+FINAL_PAIRS = 61_440
+"""Ten batches of 6,144, as the code that the study descends from."""
+
+_MIXING, _TRAINING, _HELD_OUT = range(3)
+"""Streams of random numbers below one seed."""
+
+
+class Observed(NamedTuple):
+    """Both modalities of a batch."""
+
+    first: Float[Tensor, "batch observed"]
+    second: Float[Tensor, "batch observed"]
+
+
+@dataclass(frozen=True)
+class PairWorld:
+    """Latents and the two networks that observe them, all from one seed."""
+
+    recipe: PairedLatentsRecipe
+    mixings: tuple[InvertibleMixing, InvertibleMixing]
+
+    @classmethod
+    def of(cls, recipe: PairedLatentsRecipe) -> "PairWorld":
+        """Draw both networks."""
+        rng = np.random.default_rng([recipe.seed, _MIXING])
+        dim = recipe.dim + recipe.private_dim
+        return cls(recipe, (draw_mixing(dim, rng), draw_mixing(dim, rng)))
+
+    def batch(self, step: int, batch_size: int, seed: int) -> Observed:
+        """What every rank sees of one step, before each takes its share."""
+        rng = np.random.default_rng([self.recipe.seed, _TRAINING, seed, step])
+        return self.observe(draw_pairs(self.recipe, batch_size, rng))
+
+    def held_out(self, num_pairs: int) -> tuple[Pairs, Observed]:
+        """Pairs that no step sees."""
+        rng = np.random.default_rng([self.recipe.seed, _HELD_OUT])
+        pairs = draw_pairs(self.recipe, num_pairs, rng)
+        return pairs, self.observe(pairs)
+
+    def observe(self, pairs: Pairs) -> Observed:
+        """Each modality from its shared and private latents."""
+        first = self.mixings[0](np.hstack([pairs.first, pairs.first_private]))
+        second = self.mixings[1](np.hstack([pairs.second, pairs.second_private]))
+        return Observed(torch.from_numpy(first).float(), torch.from_numpy(second).float())
+
+
+class PairObjective(nn.Module):
+    """Symmetric InfoNCE between the codes of two encoders."""
+
+    def __init__(self, encoders: PairEncoders, recipe: ContrastiveRecipe) -> None:
+        super().__init__()
+        self.encoders = encoders
+        self.temperature = recipe.temperature
+        self.distance = cosine_distance if recipe.encoder_space == "sphere" else l1_distance
+
+    def forward(self, batch: Observed) -> dict[str, Tensor]:
+        """``loss`` in nats; log(batch size) is chance."""
+        first, second = self.encoders(*batch)
+        # 1 / temperature times bfloat16's step of 1/256 would be 0.04 nats.
+        codes = first.float(), second.float()
+        return {"loss": symmetric_info_nce(*codes, self.distance, self.temperature)}
+
+
+def train(job: TrainingJob) -> None:
+    """Train; publish model.safetensors, model.json and metrics.jsonl.
+
+    Every 250 steps the report holds ``r2`` and ``mcc`` of the first modality's codes on held-out
+    pairs, and ``r2_private``: how much they tell of what only that modality has.
+
+    Raises:
+        ConfigError: the workers cannot share a batch evenly.
+        TrainingFailed: the loss is not finite, or the checkpoint does not fit.
+    """
+    recipe = cast(ContrastiveRecipe, job.recipe)
+    check_shares(job, batch_size=recipe.batch_size)
+    world = PairWorld.of(recipe.latents)
+    torch.manual_seed(recipe.seed)
+    latents = recipe.latents
+    encoders = PairEncoders(latents.dim + latents.private_dim, latents.dim, recipe.encoder_space)
+    engine = Engine(PairObjective(encoders, recipe), job, recipe.batch_size, recipe.precision)
+
+    def batch_at(step: int) -> Observed:
+        batch = world.batch(step, recipe.batch_size, recipe.seed)
+        return Observed(*(share(job, rows).to(engine.device) for rows in batch))
+
+    def publish(weights: dict[str, Tensor], folder: Path) -> None:
+        save_file(below("encoders.", weights), folder / "model.safetensors")
+        (folder / "model.json").write_text(json.dumps(encoders.description(), indent=2) + "\n")
+
+    scored = replace(job, report=_scoring(job.report, recipe, world, encoders))
+    loop.run(scored, recipe, engine, batch_at, publish)
+
+
+def _scoring(
+    report: Report, recipe: ContrastiveRecipe, world: PairWorld, encoders: PairEncoders
+) -> Report:
+    """Add scores to what is reported, at each step that is due and at the last."""
+
+    def with_scores(step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        if step == recipe.steps:
+            metrics = {**metrics, **score(encoders, world, FINAL_PAIRS)}
+        elif step % SCORE_EVERY_STEPS == 0:
+            metrics = {**metrics, **score(encoders, world, CURVE_PAIRS)}
+        report(step, metrics, checkpoint)
+
+    return with_scores
+
+
+@torch.no_grad()
+def score(encoders: PairEncoders, world: PairWorld, num_pairs: int) -> dict[str, float]:
+    """Linear (R²) and componentwise (MCC) recovery on held-out pairs.
+
+    R² is fitted on one half of them and scored on the other.
+    """
+    pairs, observed = world.held_out(num_pairs)
+    device = next(encoders.parameters()).device
+    codes, _ = encoders(*(rows.to(device) for rows in observed))
+    found = codes.double().cpu().numpy()
+    scores = {"r2": r2(found, pairs.first, held_out=True), "mcc": mcc(found, pairs.first)}
+    if pairs.first_private.shape[1]:
+        scores["r2_private"] = r2(found, pairs.first_private, held_out=True)
+    return scores

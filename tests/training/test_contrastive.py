@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gdrl.config import ContrastiveRecipe, PairedLatentsRecipe
+from gdrl.models.pair_encoders import PairEncoders
+from gdrl.tracking import MetricLog
+from gdrl.training import contrastive
+from gdrl.training.contrastive import PairObjective, PairWorld, score, train
+
+SPHERE = PairedLatentsRecipe(dim=2, private_dim=1)
+BALL = PairedLatentsRecipe(dim=3, private_dim=1)
+BOX = PairedLatentsRecipe(
+    space="box", dim=2, private_dim=1, conditional="laplace", conditional_scale=0.05
+)
+RECIPE = ContrastiveRecipe(latents=SPHERE, steps=4, batch_size=64)
+
+
+@pytest.fixture(autouse=True)
+def few_final_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contrastive, "FINAL_PAIRS", 2_000)
+
+
+def test_a_run_is_scored_and_published(job, reports) -> None:
+    train(job(RECIPE))
+    step, metrics = reports.rows[-1]
+    assert step == 4
+    assert {"loss", "r2", "mcc", "r2_private"} <= set(metrics)
+    published = reports.checkpoints[4] / "published"
+    encoders = PairEncoders(3, 2, "sphere")
+    encoders.load_state_dict(load_file(published / "model.safetensors"))
+    assert list(MetricLog(published / "metrics.jsonl"))[-1]["step"] == 4
+    scores = score(encoders, PairWorld.of(SPHERE), 2_000)
+    assert scores["r2"] == pytest.approx(metrics["r2"])
+
+
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports) -> None:
+    train(job(RECIPE, every=2))
+    straight = load_file(reports.checkpoints.pop(4) / "published/model.safetensors")
+    halfway = reports.checkpoints.pop(2)
+    reports.folder = reports.folder / "resumed"
+    train(job(RECIPE, every=2, resume=halfway))
+    resumed = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+@pytest.mark.parametrize(("latents", "score_name", "least"), [(BALL, "r2", 0.9), (BOX, "mcc", 0.9)])
+def test_matched_settings_recover_the_latents(latents, score_name, least, job, reports) -> None:
+    recipe = ContrastiveRecipe(
+        latents=latents,
+        encoder_space=latents.space,
+        temperature=latents.conditional_scale,
+        steps=600,
+        batch_size=128,
+        learning_rate=3e-3,
+    )
+    train(job(recipe))
+    _, metrics = reports.rows[-1]
+    assert metrics[score_name] > least
+    assert metrics["loss"] < math.log(128) - 1
+    assert metrics["r2_private"] < 0.2
+
+
+@pytest.mark.parametrize("space", ["sphere", "box", "unbounded"])
+def test_codes_live_in_the_space_that_was_asked_for(space: str) -> None:
+    torch.manual_seed(0)
+    encoders = PairEncoders(4, 3, space)
+    first, second = encoders(*(100 * torch.randn(2, 50, 4)))
+    for codes in (first, second):
+        if space == "sphere":
+            torch.testing.assert_close(codes.norm(dim=1), torch.ones(50))
+        elif space == "box":
+            assert (codes >= 0).all()
+            assert (codes <= encoders.head.bound).all()
+        else:
+            assert codes.abs().max() > 10
+
+
+def test_encoders_share_no_weight_and_bounds_are_learned() -> None:
+    recipe = RECIPE.model_copy(update={"encoder_space": "box"})
+    objective = PairObjective(PairEncoders(3, 2, "box"), recipe)
+    objective(PairWorld.of(BOX).batch(0, 32, 0))["loss"].backward()
+    gradients = {name: p.grad for name, p in objective.encoders.named_parameters()}
+    assert all(gradient.any() for gradient in gradients.values())
+    assert not torch.equal(gradients["first.0.weight"], gradients["second.0.weight"])
+    assert gradients["head.bound"].shape == (2,)
+
+
+def test_steps_seeds_and_held_out_pairs_differ() -> None:
+    world = PairWorld.of(SPHERE)
+    same, again, later = (world.batch(step, 16, 0).first for step in (0, 0, 1))
+    assert torch.equal(same, again)
+    assert not torch.equal(same, later)
+    assert not torch.equal(same, world.batch(0, 16, 1).first)
+    assert not torch.equal(same, world.held_out(16)[1].first)
+    other = PairWorld.of(SPHERE.model_copy(update={"seed": 1}))
+    assert not np.array_equal(world.mixings[0].weights[0], other.mixings[0].weights[0])
+    assert not np.array_equal(world.mixings[0].weights[0], world.mixings[1].weights[0])

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from gdrl.errors import DataError
+from gdrl.unmixing.probe import draw_shots, fit_probe
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def clusters(rng: np.random.Generator, number: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Four classes at the corners of a square, and six features of noise."""
+    labels = rng.integers(0, 4, number)
+    corners = np.stack([labels % 2, labels // 2], axis=1) * 2.0 - 1
+    features = np.hstack([corners, np.zeros((number, 6))])
+    return features + noise * rng.standard_normal(features.shape), labels
+
+
+def test_separable_classes_are_told_apart_from_a_few_shots(rng) -> None:
+    features, labels = clusters(rng, 2_000, noise=0.1)
+    fit, choose = draw_shots(labels, 2, rng)
+    probe = fit_probe(features[fit], labels[fit], features[choose], labels[choose])
+    assert probe.accuracy(features, labels) > 0.99
+
+
+def test_noise_wants_a_stronger_penalty_than_the_weakest(rng) -> None:
+    features, labels = clusters(rng, 600, noise=1.5)
+    probe = fit_probe(features[:40], labels[:40], features[40:300], labels[40:300])
+    assert 1e-7 < probe.inverse_strength < 1e3
+    overfit = fit_probe(features[:40], labels[:40], features[:40], labels[:40])
+    assert probe.inverse_strength < overfit.inverse_strength
+
+
+def test_a_domain_that_lacks_classes_answers_with_the_others(rng) -> None:
+    features, labels = clusters(rng, 1_000, noise=0.8)
+    probe = fit_probe(features[:500], labels[:500], features[500:], labels[500:])
+    here = labels < 2
+    everything = probe.accuracy(features[here], labels[here])
+    assert probe.accuracy(features[here], labels[here], classes={0, 1}) > everything
+
+
+def test_shots_are_disjoint_and_of_every_class(rng) -> None:
+    labels = np.repeat(np.arange(3), 30)
+    fit, choose = draw_shots(labels, 8, rng)
+    assert not set(fit) & set(choose)
+    assert (np.bincount(labels[fit]) == 8).all()
+    assert (np.bincount(labels[choose]) == 4).all()
+
+
+def test_what_cannot_be_probed_is_refused(rng) -> None:
+    with pytest.raises(DataError, match="class 0 has 3 rows, and 2 shots take 4; lower shots"):
+        draw_shots(np.zeros(3, dtype=np.int64), 2, rng)
+    one = np.zeros(4, dtype=np.int64)
+    with pytest.raises(DataError, match="at least two classes"):
+        fit_probe(np.zeros((4, 2)), one, np.zeros((4, 2)), one)
