@@ -53,7 +53,8 @@ def fit(
         The metrics reported with the last checkpoint.
 
     Raises:
-        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started.
+        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started, or
+            the loss stopped being finite.
         ConfigError: the workers can never fit on this machine.
     """
     connect()
@@ -75,6 +76,9 @@ def fit(
     with Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress:
         trainer = _trainer(task, f"{name}-{digest[:12]}", storage)
         result = _run(trainer, task, name, progress)
+    if result.return_value is not None:
+        kept = result.checkpoint.path if result.checkpoint else "none"
+        raise TrainingFailed(f"{name} diverged at {result.return_value}. Checkpoint kept: {kept}")
     return _publish(result, name, out)
 
 
