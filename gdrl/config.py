@@ -362,6 +362,9 @@ class Tracking(Section):
 
     tensorboard: bool = False
     """Write TensorBoard event files beside the attempt's log."""
+    mlflow: bool = False
+    """Log training's scalars to MLflow while it runs: to the server or store that
+    ``MLFLOW_TRACKING_URI`` names, else to MLflow's own default in the working directory."""
 
 
 class S3Settings(Section):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gdrl.errors import Diverged, TrainingFailed
+from gdrl.errors import Diverged, StorageError, TrainingFailed
 
 FILE = "training.safetensors"
 WEIGHTS = "weights"
@@ -47,8 +47,18 @@ class TrainingState:
             raise Diverged(f"the state is not finite ({', '.join(broken[:3])})")
 
     def save(self, folder: Path) -> None:
-        """Write :data:`FILE` into ``folder``."""
-        save_file(self._tensors(), folder / FILE, metadata={"step": str(self.step)})
+        """Write :data:`FILE` into ``folder``.
+
+        Raises:
+            StorageError: it cannot be written, as on a full disk.
+        """
+        try:
+            save_file(self._tensors(), folder / FILE, metadata={"step": str(self.step)})
+        except (OSError, SafetensorError) as error:
+            raise StorageError(
+                f"no checkpoint can be written to {folder} ({error}); make room there, or set "
+                "TMPDIR to a folder with room on every worker"
+            ) from error
 
     def _tensors(self) -> ByName:
         return {
