@@ -1,7 +1,8 @@
 """Adam's moments, whole and by parameter, whatever ZeRO has made of them.
 
 ZeRO flattens parameters, splits them over the ranks and keeps one state for many; DeepSpeed's
-functions put one parameter's state together again, on every rank.
+functions put one parameter's state together again, on every rank. ``engine`` is DeepSpeed's; the
+module is handed in, for ``engine.py`` alone imports it.
 """
 
 from collections.abc import Iterator
@@ -15,11 +16,9 @@ from gdrl.training.checkpoint import MOMENTS, ByName, common_step
 _AVERAGES = MOMENTS[1:]
 
 
-def whole_moments(engine: Any) -> dict[str, ByName]:
+def whole_moments(engine: Any, deepspeed: Any) -> dict[str, ByName]:
     """Kind to parameter to tensor, on the CPU; every rank must ask."""
-    from deepspeed.utils import safe_get_full_optimizer_state as whole
-
-    adam = _adam(engine)
+    whole, adam = deepspeed.utils.safe_get_full_optimizer_state, _adam(engine)
     found: dict[str, ByName] = {kind: {} for kind in MOMENTS}
     shared = None if engine.zero_optimization_stage() == 0 else next(iter(adam.state.values()), {})
     for name, param in _trained(engine.module):
@@ -33,7 +32,7 @@ def whole_moments(engine: Any) -> dict[str, ByName]:
     return found
 
 
-def restore_moments(engine: Any, moments: dict[str, ByName]) -> None:
+def restore_moments(engine: Any, deepspeed: Any, moments: dict[str, ByName]) -> None:
     """Give a new engine the moments of another; parameters without any keep none."""
     if engine.zero_optimization_stage() == 0:
         for name, param in _trained(engine.module):
@@ -41,12 +40,10 @@ def restore_moments(engine: Any, moments: dict[str, ByName]) -> None:
                 state = {kind: moments[kind][name].to(param.device) for kind in MOMENTS}
                 _adam(engine).state[param] = state | {"step": moments["step"][name].clone()}
     elif moments["step"]:
-        _restore_split(engine, moments)
+        _restore_split(engine, deepspeed.utils, moments)
 
 
-def _restore_split(engine: Any, moments: dict[str, ByName]) -> None:
-    from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
-
+def _restore_split(engine: Any, utils: Any, moments: dict[str, ByName]) -> None:
     zero, in_shards = engine.optimizer, engine.zero_optimization_stage() == 3
     flat = zero.fp32_partitioned_groups_flat if in_shards else zero.single_partition_of_fp32_groups
     for partition in flat:
@@ -59,9 +56,9 @@ def _restore_split(engine: Any, moments: dict[str, ByName]) -> None:
         for kind in _AVERAGES:
             value = moments[kind].get(name)
             if value is not None and in_shards:
-                safe_set_local_optimizer_state(param, _shard(param, value), kind)
+                utils.safe_set_local_optimizer_state(param, _shard(param, value), kind)
             elif value is not None:
-                safe_set_full_optimizer_state(param, value.to(param.device), kind)
+                utils.safe_set_full_optimizer_state(param, value.to(param.device), kind)
 
 
 def _shard(param: Any, value: Tensor) -> Tensor:

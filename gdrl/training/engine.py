@@ -44,7 +44,7 @@ class Engine:
         self.device = torch.device(self._engine.device)
         self.steps_done = 0
         if state is not None:
-            restore_moments(self._engine, state.moments)
+            restore_moments(self._engine, self._deepspeed, state.moments)
             self.steps_done = state.step
 
     def step(self, parts: Iterable[Any], learning_rate: float) -> dict[str, float]:
@@ -92,7 +92,8 @@ class Engine:
         Raises:
             Diverged: it is not finite.
         """
-        state = TrainingState(self.steps_done, self.weights(), whole_moments(self._engine))
+        moments = whole_moments(self._engine, self._deepspeed)
+        state = TrainingState(self.steps_done, self.weights(), moments)
         state.check_finite()
         return state
 
