@@ -73,9 +73,10 @@ def disent(images: Tensor, settings: Settings) -> int:
     # One framework that is not used here wants VGG of torchvision, and torchvision the torch that
     # it was built with.
     for name in ("torchvision", "torchvision.models"):
-        sys.modules[name] = module = types.ModuleType(name)
-        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-    sys.modules["torchvision.models"].vgg19_bn = None  # type: ignore[attr-defined]
+        stand_in: Any = types.ModuleType(name)
+        stand_in.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        stand_in.vgg19_bn = None
+        sys.modules[name] = stand_in
     import lightning
     from disent.frameworks.vae import BetaVae
     from disent.model import AutoEncoder, DisentDecoder, DisentEncoder
@@ -106,8 +107,8 @@ def disent(images: Tensor, settings: Settings) -> int:
             beta=BETA,
         ),
     )
-    rows = [{"x_targ": (image,)} for image in images]
-    loader = torch.utils.data.DataLoader(rows, batch_size=settings["batch_size"], shuffle=True)  # type: ignore[arg-type]
+    rows: Any = [{"x_targ": (image,)} for image in images]
+    loader = torch.utils.data.DataLoader(rows, batch_size=settings["batch_size"], shuffle=True)
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             max_steps=settings["steps"],

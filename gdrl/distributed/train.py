@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,8 @@ def fit(
         relay=start_relay(),
     )
     run = f"{name}-{digest[:12]}"
-    logging = tracking is not None and tracking.mlflow
     with (
-        mlflow_run(run, recipe.model_dump()) if logging else nullcontext() as mlflow,
+        _mlflow(run, recipe, tracking) as mlflow,
         Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress,
     ):
         result = _run(_trainer(task, run, storage), task, name, progress, mlflow)
@@ -186,6 +185,13 @@ def _show(rows: list[Row], progress: Progress, mlflow: MlflowRun | None) -> None
     progress.update(step, metrics=_pace_first(metrics))
     if mlflow is not None:
         mlflow.write(rows)
+
+
+def _mlflow(
+    run: str, recipe: BaseModel, tracking: Tracking | None
+) -> AbstractContextManager[MlflowRun | None]:
+    wanted = tracking is not None and tracking.mlflow
+    return mlflow_run(run, recipe.model_dump()) if wanted else nullcontext()
 
 
 def _pace_first(metrics: Mapping[str, float]) -> dict[str, float]:
