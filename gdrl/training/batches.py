@@ -6,6 +6,7 @@ position is its step.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +41,15 @@ def positions_at(
     epochs, places = flat // num_images, flat % num_images
     positions = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([*entropy, int(epoch)]).permutation(num_images)
+        order = _order(entropy, int(epoch), num_images)
         positions[epochs == epoch] = order[places[epochs == epoch]]
     return positions
+
+
+@lru_cache(maxsize=4)
+def _order(entropy: tuple[int, ...], epoch: int, num_images: int) -> Int64[ndarray, " images"]:
+    """Kept between the steps of an epoch: of a million images, one takes as long as a step."""
+    return np.random.default_rng([*entropy, epoch]).permutation(num_images)
 
 
 def generator_at(step: int, seed: int) -> torch.Generator:
