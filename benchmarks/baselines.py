@@ -131,6 +131,7 @@ def run(setting: Setting, dataset: Path, use_gpu: bool) -> Record:
             last.update(metrics)
             if checkpoint is not None:
                 shutil.copytree(checkpoint / "published", published)
+                shutil.rmtree(checkpoint)
 
         scale = TrainScale(use_gpu=use_gpu, checkpoint_every_steps=setting.steps)
         inputs = {"dataset": dataset}

@@ -117,6 +117,8 @@ class VaeRecipe(Section):
     batch_size: PositiveInt = 32
     """Global batch: each worker takes its slice, so results do not depend on their number."""
     learning_rate: PositiveFloat = 2e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` is for machines that compute in it, as GPUs do: a CPU core with AMX gained half
     (613 to 398 images/s), one without lost more than half (127 to 330)."""
@@ -200,6 +202,8 @@ class DisGraphRecipe(Section):
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
     """Share of the batch drawn from the scored images, for the alignment term."""
     learning_rate: PositiveFloat = 1.5e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
     precision: Literal["fp32", "bf16"] = "fp32"
     num_layers: PositiveInt = 1
     """Directed GCN layers on top of the residual ``adjacency.T @ z``."""
@@ -355,7 +359,11 @@ class TrainScale(Section):
     zero_stage: Literal[0, 1, 2, 3] = 0
     """What DeepSpeed shards over the workers: 1 optimiser states, 2 gradients too, 3 weights too.
     For models that fit, as these do, 2 costs 8 % of one worker's speed and buys nothing."""
+    accumulation_steps: PositiveInt = 1
+    """Parts of a worker's share of a batch that are in memory one after the other; the optimisation
+    is the same."""
     checkpoint_every_steps: PositiveInt = 500
+    """A kill costs the steps since the last checkpoint."""
     max_failures: Annotated[int, Field(ge=0)] = 2
     resources_per_worker: dict[str, float] = {}
     """Custom resources that pin workers to a pool, for example ``{trainer_slot = 1}``."""
@@ -432,6 +440,9 @@ class Tracking(Section):
 
     tensorboard: bool = False
     """Write TensorBoard event files beside the attempt's log."""
+    mlflow: bool = False
+    """Log training's scalars to MLflow while it runs: to the server or store that
+    ``MLFLOW_TRACKING_URI`` names, else to MLflow's own default in the working directory."""
 
 
 class S3Settings(Section):

@@ -48,3 +48,7 @@ class EndpointError(GdrlError):
 
 class TrainingFailed(GdrlError):
     """Training stopped: a worker failed for good, or the loss is not finite."""
+
+
+class Diverged(TrainingFailed):
+    """The loss or the state is not finite, on every worker at once; trying again would be alike."""

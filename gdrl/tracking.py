@@ -1,12 +1,16 @@
-"""Scalars and progress to where people look: JSON lines and bars always, TensorBoard by choice."""
+"""Scalars and progress to where people look: JSON lines and bars always, the rest by choice."""
 
 import json
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from gdrl.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,8 +20,17 @@ if TYPE_CHECKING:
 LINE_SECONDS = 5.0
 """Without a terminal, a bar is a line at most this often."""
 
-NUM_SHOWN = 3
+ESTIMATE_SECONDS = 5.0
+"""Nobody can tell from less how long the rest will take."""
+
+NUM_SHOWN = 4
 """Metrics shown beside a bar; the rest are in metrics.jsonl."""
+
+
+MLFLOW_EXPERIMENT = "gdrl"
+MLFLOW_TAG = "gdrl.training"
+MLFLOW_BATCH = 1_000
+"""The most metrics that MLflow takes at once."""
 
 
 class MetricLog:
@@ -51,6 +64,82 @@ def write_tensorboard(log: MetricLog, folder: Path) -> None:
                     writer.add_scalar(name, value, int(row["step"]))
 
 
+class MlflowRun:
+    """A run of MLflow that is being written."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+
+    def write(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Log the scalars of some steps.
+
+        A server that is gone ends this and not the training: ``metrics.jsonl`` holds all of it.
+        """
+        if self._client is None:
+            return
+        from mlflow.entities import Metric
+        from mlflow.exceptions import MlflowException
+
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, value, now, step) for step, row in rows for name, value in row.items()
+        ]
+        try:
+            for start in range(0, len(metrics), MLFLOW_BATCH):
+                self._client.log_batch(self._run_id, metrics[start : start + MLFLOW_BATCH])
+        except MlflowException as error:
+            say(f"MLflow takes no more ({error}); metrics.jsonl goes on")
+            self._client = None
+
+
+@contextmanager
+def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[MlflowRun]:
+    """The MLflow run of this name in the experiment ``gdrl``: gone on with, or begun.
+
+    Raises:
+        ConfigError: MLflow is not installed, or cannot be reached.
+    """
+    # MLflow counts its users unless told not to.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "tracking.mlflow = true needs MLflow, which is not installed: pip install "
+            "mlflow-skinny, or set tracking.mlflow = false"
+        ) from error
+    client = MlflowClient()
+    try:
+        run_id = _find_or_begin(client, name, params)
+    except MlflowException as error:
+        raise ConfigError(
+            f"MLflow cannot be used ({error}); correct MLFLOW_TRACKING_URI, or set "
+            "tracking.mlflow = false"
+        ) from error
+    status = "FAILED"
+    try:
+        yield MlflowRun(client, run_id)
+        status = "FINISHED"
+    finally:
+        with suppress(MlflowException):
+            client.set_terminated(run_id, status)
+
+
+def _find_or_begin(client: Any, name: str, params: Mapping[str, object]) -> str:
+    experiment = client.get_experiment_by_name(MLFLOW_EXPERIMENT)
+    where = experiment.experiment_id if experiment else client.create_experiment(MLFLOW_EXPERIMENT)
+    found = client.search_runs([where], f"tags.`{MLFLOW_TAG}` = '{name}'", max_results=1)
+    if found:
+        run_id: str = found[0].info.run_id
+        client.update_run(run_id, status="RUNNING")
+        return run_id
+    run = client.create_run(where, run_name=name, tags={MLFLOW_TAG: name})
+    for key, value in params.items():
+        client.log_param(run.info.run_id, key, value)
+    return str(run.info.run_id)
+
+
 class Progress:
     """One named bar; use it as a context manager, from any thread, beside any number of others.
 
@@ -62,6 +151,7 @@ class Progress:
         self.done = 0
         self._metrics = ""
         self._next_line = 0.0
+        self._first: tuple[int, float] | None = None
 
     def __enter__(self) -> Self:
         _display.add(self)
@@ -72,6 +162,7 @@ class Progress:
     ) -> None:
         """Say how many units are done in all, and of how many where that is news."""
         self.done = done
+        self._first = self._first or (done, time.monotonic())
         self.total = self.total if total is None else total
         shown = list((metrics or {}).items())[:NUM_SHOWN]
         self._metrics = "  ".join(f"{name} {value:.4g}" for name, value in shown)
@@ -87,9 +178,20 @@ class Progress:
 
     @property
     def counts(self) -> str:
-        """``1,200/8,000 images  loss 0.31``."""
+        """``1,200/8,000 images  loss 0.31  4 min left``."""
         of = f"/{self.total:,}" if self.total else ""
-        return f"{self.done:,}{of} {self.unit}  {self._metrics}".rstrip()
+        said = (f"{self.done:,}{of} {self.unit}", self._metrics, self._left())
+        return "  ".join(part for part in said if part)
+
+    def _left(self) -> str:
+        """How long the rest will take at the pace since the first update, in words."""
+        if self._first is None or not self.total:
+            return ""
+        since, seconds = self.done - self._first[0], time.monotonic() - self._first[1]
+        if not since or seconds < ESTIMATE_SECONDS:
+            return ""
+        left = (self.total - self.done) * seconds / since
+        return f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
 
     def due(self, now: float) -> bool:
         """Whether a line may be printed again; True at most every ``LINE_SECONDS``."""

@@ -1,12 +1,15 @@
 import io
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from gdrl import tracking
-from gdrl.tracking import MetricLog, Progress, say, write_tensorboard
+from gdrl.errors import ConfigError
+from gdrl.tracking import MetricLog, Progress, mlflow_run, say, write_tensorboard
 
 
 def test_a_log_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -52,6 +55,7 @@ def test_without_a_terminal_a_bar_is_a_line_now_and_then(
             progress.update(step, metrics={"loss": 1 / step})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  train_vae: 1/1,500 steps  loss 1"
+    assert lines[1] == "  train_vae: 501/1,500 steps  loss 0.001996  10 s left"
     assert len(lines) == 3
 
 
@@ -61,6 +65,55 @@ def test_counts_are_readable_with_and_without_a_total() -> None:
     assert progress.counts == "1,200 images"
     progress.update(1300, 1500)
     assert progress.counts == "1,300/1,500 images"
+
+
+def test_the_rest_takes_as_long_as_the_pace_since_the_start_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: clock[0])
+    progress = Progress("train_vae", total=2_000)
+    progress.update(1_000)  # where a resumed run begins
+    assert "left" not in progress.counts
+    clock[0] += 60
+    progress.update(1_200)
+    assert progress.counts == "1,200/2,000 steps  4 min left"
+
+
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """MLflow's client on a store of its own."""
+    client = pytest.importorskip("mlflow").MlflowClient
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    return client()
+
+
+def log_and_be_interrupted() -> None:
+    with mlflow_run("vae-1", {"beta": 4.0}) as run:
+        run.write([(50, {"loss": 2.0}), (100, {"loss": 1.0})])
+        raise KeyboardInterrupt
+
+
+def test_a_resumed_training_goes_on_in_its_mlflow_run(mlflow: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        log_and_be_interrupted()
+    with mlflow_run("vae-1", {"beta": 4.0}) as run:
+        run.write([(150, {"loss": 0.5})])
+    with mlflow_run("vae-2", {"beta": 8.0}) as run:
+        run.write([(50, {"loss": 3.0})])
+    experiment = mlflow.get_experiment_by_name("gdrl")
+    found = {run.info.run_name: run for run in mlflow.search_runs([experiment.experiment_id])}
+    assert set(found) == {"vae-1", "vae-2"}
+    history = mlflow.get_metric_history(found["vae-1"].info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(50, 2), (100, 1), (150, 0.5)]
+    assert found["vae-1"].data.params == {"beta": "4.0"}
+    assert found["vae-1"].info.status == "FINISHED"
+
+
+def test_without_mlflow_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(ConfigError, match="pip install mlflow"), mlflow_run("vae-1", {}):
+        pass
 
 
 @pytest.fixture

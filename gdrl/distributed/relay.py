@@ -1,27 +1,33 @@
-"""A one-slot channel from a worker to the driver: the latest step and its metrics.
+"""A channel from a worker to the driver: steps and their metrics.
 
 Ray Train drops metrics that carry no checkpoint, and reporting them is a barrier over all workers.
 A small actor that rank 0 writes and the driver reads costs neither.
 """
 
+from collections import deque
 from typing import Any
 
-Latest = tuple[int, dict[str, float]]
+Row = tuple[int, dict[str, float]]
+
+MOST_ROWS = 10_000
+"""Kept for a driver that does not come; the oldest go first."""
 
 
 class Relay:
-    """Runs as an actor; keeps only what was said last."""
+    """Runs as an actor; keeps what was said until it is taken."""
 
     def __init__(self) -> None:
-        self._latest: Latest | None = None
+        self._rows: deque[Row] = deque(maxlen=MOST_ROWS)
 
     def put(self, step: int, metrics: dict[str, float]) -> None:
         """Rank 0: this step was reached with these metrics."""
-        self._latest = (step, metrics)
+        self._rows.append((step, metrics))
 
-    def latest(self) -> Latest | None:
-        """The driver: what was said last, or ``None``."""
-        return self._latest
+    def take(self) -> list[Row]:
+        """The driver: what was said since it last asked."""
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
 
 
 def start_relay() -> Any:

@@ -8,24 +8,27 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from gdrl.artifacts import Run, Source, Storage, open_store
-from gdrl.config import TrainScale
+from gdrl.config import Tracking, TrainScale
 from gdrl.distributed.filesystem import filesystem
-from gdrl.distributed.relay import start_relay
+from gdrl.distributed.relay import Row, start_relay
 from gdrl.distributed.session import connect, require
 from gdrl.distributed.worker import PUBLISHED, Task, work
 from gdrl.errors import TrainingFailed
-from gdrl.tracking import Progress
+from gdrl.tracking import MlflowRun, Progress, mlflow_run
 
 START_ATTEMPTS = 10
 """Of 60 s each: how long workers may wait for a cluster to grow before the run gives up."""
 
 POLL_SECONDS = 0.5
+
+PACE = "images_per_second"
 
 
 def fit(
@@ -37,6 +40,7 @@ def fit(
     scale: TrainScale,
     storage: Storage,
     out: Path,
+    tracking: Tracking | None = None,
 ) -> dict[str, float]:
     """Train to the end and copy what the last checkpoint publishes to ``out``.
 
@@ -48,13 +52,16 @@ def fit(
         scale: workers, threads, retries.
         storage: where checkpoints go; the same one resumes.
         out: folder that receives the files of the last checkpoint's ``published/``.
+        tracking: where losses go while it runs, besides progress; nowhere by default.
 
     Returns:
         The metrics reported with the last checkpoint.
 
     Raises:
-        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started.
-        ConfigError: the workers can never fit on this machine.
+        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started, or
+            the loss stopped being finite.
+        ConfigError: the workers can never fit on this machine, or MLflow is asked for and cannot be
+            had.
     """
     connect()
     require(
@@ -72,9 +79,12 @@ def fit(
         digest=digest,
         relay=start_relay(),
     )
-    with Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress:
-        trainer = _trainer(task, f"{name}-{digest[:12]}", storage)
-        result = _run(trainer, task, name, progress)
+    run = f"{name}-{digest[:12]}"
+    with (
+        _mlflow(run, recipe, tracking) as mlflow,
+        Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress,
+    ):
+        result = _run(_trainer(task, run, storage), task, name, progress, mlflow)
     return _publish(result, name, out)
 
 
@@ -133,7 +143,7 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
     )
 
 
-def _run(trainer: Any, task: Task, name: str, progress: Progress) -> Any:
+def _run(trainer: Any, task: Task, name: str, progress: Progress, mlflow: MlflowRun | None) -> Any:
     """Fit in a thread of its own and show progress meanwhile.
 
     In the main thread Ray Train would replace the SIGINT handler for good, and Ctrl-C in any later
@@ -146,10 +156,10 @@ def _run(trainer: Any, task: Task, name: str, progress: Progress) -> Any:
     future = thread.submit(trainer.fit)
     thread.shutdown(wait=False)
     while not wait([future], timeout=POLL_SECONDS).done:
-        _show(ray.get(task.relay.latest.remote()), progress)
-    _show(ray.get(task.relay.latest.remote()), progress)
+        _show(ray.get(task.relay.take.remote()), progress, mlflow)
+    _show(ray.get(task.relay.take.remote()), progress, mlflow)
     try:
-        return future.result()
+        result = future.result()
     except WorkerGroupError as error:
         raise TrainingFailed(
             f"{name} failed {task.scale.max_failures + 1} times, the last time with: "
@@ -162,12 +172,32 @@ def _run(trainer: Any, task: Task, name: str, progress: Progress) -> Any:
             "threads_per_worker, use_gpu and resources_per_worker in its scale section against "
             "what the cluster has"
         ) from error
+    if result.return_value is not None:
+        kept = result.checkpoint.path if result.checkpoint else "none"
+        raise TrainingFailed(f"{name} diverged at {result.return_value}. Checkpoint kept: {kept}")
+    return result
 
 
-def _show(latest: tuple[int, dict[str, float]] | None, progress: Progress) -> None:
-    if latest is not None:
-        step, metrics = latest
-        progress.update(step, metrics=metrics)
+def _show(rows: list[Row], progress: Progress, mlflow: MlflowRun | None) -> None:
+    if not rows:
+        return
+    step, metrics = rows[-1]
+    progress.update(step, metrics=_pace_first(metrics))
+    if mlflow is not None:
+        mlflow.write(rows)
+
+
+def _mlflow(
+    run: str, recipe: BaseModel, tracking: Tracking | None
+) -> AbstractContextManager[MlflowRun | None]:
+    wanted = tracking is not None and tracking.mlflow
+    return mlflow_run(run, recipe.model_dump()) if wanted else nullcontext()
+
+
+def _pace_first(metrics: Mapping[str, float]) -> dict[str, float]:
+    """As people read it: images per second, then the losses; the bar tells the time itself."""
+    losses = {key: value for key, value in metrics.items() if key not in (PACE, "seconds")}
+    return ({"images/s": metrics[PACE]} if PACE in metrics else {}) | losses
 
 
 def _messages(failures: Mapping[int, Exception]) -> str:

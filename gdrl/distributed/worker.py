@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from gdrl.artifacts import Source
 from gdrl.config import TrainScale
 from gdrl.distributed.reference import resolve
+from gdrl.errors import Diverged
 from gdrl.training.job import Report, TrainingJob
 
 PUBLISHED = "published"
@@ -35,8 +37,13 @@ class Task:
     """Handle of the :class:`~gdrl.distributed.relay.Relay` actor."""
 
 
-def work(config: dict[str, Any]) -> None:
-    """Ray Train's entry on every worker; ``config`` is ``{"task": Task}``."""
+def work(config: dict[str, Any]) -> str | None:
+    """Ray Train's entry on every worker; ``config`` is ``{"task": Task}``.
+
+    Returns:
+        Why the run diverged, if it did. All workers fail so at the same step, and would again: an
+        error would be tried ``max_failures`` times more.
+    """
     from ray import train
 
     task: Task = config["task"]
@@ -52,7 +59,11 @@ def work(config: dict[str, Any]) -> None:
             report=_reporter(task, rank),
             resume=resume,
         )
-        resolve(task.train_fn)(job)
+        try:
+            resolve(task.train_fn)(job)
+        except Diverged as error:
+            return str(error)
+    return None
 
 
 @contextmanager
@@ -79,7 +90,10 @@ def _resumed(digest: str) -> Iterator[Path | None]:
 
 
 def _reporter(task: Task, rank: int) -> Report:
-    """With a checkpoint, the report is a barrier over all workers, and takes the folder away."""
+    """With a checkpoint, the report is a barrier over all workers; the upload is awaited by none.
+
+    An upload that fails ends the run all the same: Ray Train raises it in the worker.
+    """
     from ray import train
 
     def report(step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
@@ -94,10 +108,12 @@ def _reporter(task: Task, rank: int) -> Report:
             return
         if rank == 0:
             (checkpoint / DIGEST_FILE).write_text(json.dumps({"digest": task.digest}))
+        else:
+            shutil.rmtree(checkpoint)
         train.report(
             {"step": step} | values,
-            checkpoint=train.Checkpoint.from_directory(str(checkpoint)),
-            delete_local_checkpoint_after_upload=True,
+            checkpoint=train.Checkpoint.from_directory(str(checkpoint)) if rank == 0 else None,
+            checkpoint_upload_mode=train.CheckpointUploadMode.ASYNC,  # deletes the folder, too
         )
 
     return report

@@ -15,4 +15,5 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
         scale=config.scale.vae,
         storage=out.training,
         out=out.path,
+        tracking=config.tracking,
     )

@@ -1,10 +1,13 @@
 """Which images make up the batch of a step: a function of (seed, step) alone.
 
-The global batch does not know how many ranks share it; each takes every ``world_size``-th image.
-So the number of workers changes nothing but speed, and a checkpoint's data position is its step.
+The global batch does not know into how many parts it is cut, for ranks to share and for a rank to
+take one after the other. So both change nothing but speed and memory, and a checkpoint's data
+position is its step.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +19,19 @@ from gdrl.errors import ConfigError
 from gdrl.training.job import TrainingJob
 
 
+class Part(NamedTuple):
+    """Every ``count``-th row of a batch, from ``index`` on."""
+
+    index: int
+    count: int
+
+
+def parts_of(job: TrainingJob) -> list[Part]:
+    """What this rank takes of a batch, one part after the other."""
+    each = job.scale.accumulation_steps
+    return [Part(job.rank * each + k, job.world_size * each) for k in range(each)]
+
+
 def positions_at(
     step: int, batch_size: int, num_images: int, seed: int | tuple[int, ...]
 ) -> Int64[ndarray, " batch"]:
@@ -25,9 +41,15 @@ def positions_at(
     epochs, places = flat // num_images, flat % num_images
     positions = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([*entropy, int(epoch)]).permutation(num_images)
+        order = _order(entropy, int(epoch), num_images)
         positions[epochs == epoch] = order[places[epochs == epoch]]
     return positions
+
+
+@lru_cache(maxsize=4)
+def _order(entropy: tuple[int, ...], epoch: int, num_images: int) -> Int64[ndarray, " images"]:
+    """Kept between the steps of an epoch: of a million images, one takes as long as a step."""
+    return np.random.default_rng([*entropy, epoch]).permutation(num_images)
 
 
 def generator_at(step: int, seed: int) -> torch.Generator:
@@ -36,24 +58,25 @@ def generator_at(step: int, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed))
 
 
-def share(
-    job: TrainingJob, array: Float[Tensor, "batch *rest"] | Int64[ndarray, " batch"]
-) -> Tensor:
-    """This rank's rows of something global."""
-    return torch.as_tensor(array)[job.rank :: job.world_size]
+def share(part: Part, array: Float[Tensor, "batch *rest"] | Int64[ndarray, " batch"]) -> Tensor:
+    """A part's rows of something global."""
+    return torch.as_tensor(array)[part.index :: part.count]
 
 
 def check_shares(job: TrainingJob, **sizes: int) -> None:
-    """Equal shares make the mean over ranks the mean over the batch.
+    """Equal parts make the mean over parts the mean over the batch.
 
     Raises:
-        ConfigError: a size that the ranks cannot share evenly.
+        ConfigError: a size that cannot be cut into equal parts.
     """
+    steps = job.scale.accumulation_steps
     for name, size in sizes.items():
-        if size % job.world_size:
+        if size % (job.world_size * steps):
             raise ConfigError(
-                f"{name} = {size} cannot be shared evenly by {job.world_size} workers; "
-                f"set {name} or num_workers so that one divides the other"
+                f"{name} = {size} cannot be shared evenly by {job.world_size} workers"
+                + (f" in {steps} parts each" if steps > 1 else "")
+                + f"; set {name}, num_workers or accumulation_steps so that the product of the "
+                f"last two divides {name}"
             )
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -29,6 +29,7 @@ from gdrl.training.annotations import (
     refined_graph,
 )
 from gdrl.training.batches import (
+    Part,
     below,
     check_shares,
     generator_at,
@@ -74,7 +75,7 @@ def train(job: TrainingJob) -> None:
     with torch.no_grad():
         model.disgraph.weight.copy_(prior)
     objective = JointObjective(model, recipe, assignment, prior, confidence)
-    engine = Engine(objective, job, recipe.batch_size, recipe.precision)
+    engine = Engine(objective, job, recipe)
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         model.load_state_dict(below("model.", weights))
@@ -83,8 +84,14 @@ def train(job: TrainingJob) -> None:
         graph = refined_graph(measured, assignment, model.disgraph.edges().detach())
         (folder / "graph.json").write_text(json.dumps(graph.to_dict(), indent=2))
 
-    batch_at = _batches(job, recipe, engine, annotations, images.pixels, model.latent_dim)
-    loop.run(job, recipe, engine, batch_at, publish)
+    rows_at = _rows(recipe, len(annotations.positions), len(images.pixels))
+    batch_at = _batches(recipe, engine, annotations, images.pixels, model.latent_dim, rows_at)
+
+    def ids_at(step: int) -> Int64[ndarray, " batch"]:
+        scored, rest = rows_at(step)
+        return images.ids[np.concatenate([annotations.positions[scored], rest])]
+
+    loop.run(job, recipe, engine, batch_at, ids_at, publish)
 
 
 def _check_zero(job: TrainingJob, recipe: DisGraphRecipe) -> None:
@@ -130,34 +137,43 @@ def posterior(
     return torch.cat(means), torch.cat(logvars)
 
 
+def _rows(
+    recipe: DisGraphRecipe, num_scored: int, num_images: int
+) -> Callable[[int], tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]]:
+    """Step to its rows among the scored images, and its positions among all images."""
+    share_of_scored = min(recipe.scored_per_batch, recipe.batch_size)
+    share_of_rest = recipe.batch_size - share_of_scored
+
+    def rows_at(step: int) -> tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]:
+        scored = positions_at(step, share_of_scored, num_scored, (recipe.seed, SCORED_ORDER))
+        return scored, positions_at(step, share_of_rest, num_images, recipe.seed)
+
+    return rows_at
+
+
 def _batches(
-    job: TrainingJob,
     recipe: DisGraphRecipe,
     engine: Engine,
     annotations: Annotations,
     pixels: UInt8[ndarray, "images 64 64 3"],
     latent_dim: int,
-) -> Callable[[int], Batch]:
+    rows_at: Callable[[int], tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]],
+) -> Callable[[int, Part], Batch]:
     stored = torch.from_numpy(pixels)
-    num_scored = min(recipe.scored_per_batch, recipe.batch_size)
 
-    num_intervened = min(NUM_INTERVENED, recipe.batch_size // job.world_size)
-
-    def batch_at(step: int) -> Batch:
-        rows = positions_at(
-            step, num_scored, len(annotations.positions), (recipe.seed, SCORED_ORDER)
-        )
-        rest = positions_at(step, recipe.batch_size - num_scored, len(stored), recipe.seed)
-        chosen = torch.cat([share(job, annotations.positions[rows]), share(job, rest)])
+    def batch_at(step: int, part: Part) -> Batch:
+        rows, rest = rows_at(step)
+        chosen = torch.cat([share(part, annotations.positions[rows]), share(part, rest)])
+        num_intervened = min(NUM_INTERVENED, recipe.batch_size // part.count)
         generator = generator_at(step, recipe.seed)
         noise, prior_codes = torch.randn(2, recipe.batch_size, latent_dim, generator=generator)
         views = tuple(_move(draw_view(latent_dim, generator), engine.device) for _ in range(2))
         return Batch(
             images=to_images(stored[chosen].to(engine.device)),
-            noise=share(job, noise).to(engine.device),
-            prior_codes=share(job, prior_codes).to(engine.device),
-            scores=annotations.scores[share(job, rows)].to(engine.device),
-            certainty=annotations.certainty[share(job, rows)].to(engine.device),
+            noise=share(part, noise).to(engine.device),
+            prior_codes=share(part, prior_codes).to(engine.device),
+            scores=annotations.scores[share(part, rows)].to(engine.device),
+            certainty=annotations.certainty[share(part, rows)].to(engine.device),
             views=cast(tuple[View, View], views),
             swapped=draw_swaps(num_intervened, latent_dim, generator).to(engine.device),
             opening=opening_at(step, recipe.steps),

@@ -5,61 +5,78 @@ is ``torch.autocast`` around float32 weights, on both devices: DeepSpeed's own b
 second copy of the weights, which a model of 2 MB need not save, and ran no faster.
 """
 
-import json
 import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gdrl.config import TrainScale
-from gdrl.errors import TrainingFailed
-from gdrl.training.job import TrainingJob
+from gdrl.errors import Diverged, TrainingFailed
+from gdrl.training.adam import restore_moments, whole_moments
+from gdrl.training.checkpoint import TrainingState, read_state
+from gdrl.training.job import TrainingJob, TrainRecipe
 
-GRADIENT_CLIPPING = 1_000.0
-STATE = "state.json"
 _SHM_OP = "deepspeed_shm_comm"
 
 
 class Engine:
-    """An objective (a module from batch to named losses, ``loss`` among them) and its Adam."""
+    """An objective (a module from batch to named losses, ``loss`` among them) and its Adam.
 
-    def __init__(
-        self,
-        objective: nn.Module,
-        job: TrainingJob,
-        batch_size: int,
-        precision: Literal["fp32", "bf16"],
-    ) -> None:
-        deepspeed = _deepspeed(job)
-        torch.set_num_threads(job.scale.threads_per_worker)
+    With ``job.resume`` it goes on from there, whatever wrote it: any number of workers, any ZeRO
+    stage.
+
+    Raises:
+        TrainingFailed: ``job.resume`` holds no state, a damaged one, or another module's.
+    """
+
+    def __init__(self, objective: nn.Module, job: TrainingJob, recipe: TrainRecipe) -> None:
         self._job = job
-        self._bf16 = precision == "bf16"
-        self._deepspeed = deepspeed
-        self._engine, *_ = deepspeed.initialize(
+        self._bf16 = recipe.precision == "bf16"
+        self._deepspeed = _deepspeed(job)
+        torch.set_num_threads(job.scale.threads_per_worker)
+        state = _load_weights(objective, job)  # before ZeRO takes the weights apart
+        self._engine, *_ = self._deepspeed.initialize(
             model=objective,
             optimizer=torch.optim.Adam(objective.parameters()),
-            config=deepspeed_config(job.scale, batch_size // job.world_size),
+            config=deepspeed_config(job, recipe),
         )
         self.device = torch.device(self._engine.device)
+        self.steps_done = 0
+        if state is not None:
+            restore_moments(self._engine, self._deepspeed, state.moments)
+            self.steps_done = state.step
 
-    def step(self, batch: Any, learning_rate: float) -> dict[str, float]:
-        """One optimiser step on this rank's share of a batch; the losses, as floats.
+    def step(self, parts: Iterable[Any], learning_rate: float) -> dict[str, float]:
+        """One optimiser step on this rank's parts of a batch: the losses of the whole batch.
+
+        They are means over parts and ranks, so all ranks return the same, and fail together.
 
         Raises:
-            TrainingFailed: the loss is not finite; the weights are still those before the step.
+            Diverged: the loss is not finite; the weights are still those before the step.
         """
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            terms: dict[str, Tensor] = self._engine(batch)
-        losses = {name: term.item() for name, term in terms.items()}
+        found = []
+        for number, part in enumerate(parts, 1):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+                terms: dict[str, Tensor] = self._engine(part)
+            self._engine.backward(terms["loss"])
+            found.append({name: term.detach().float() for name, term in terms.items()})
+            if number < self._job.scale.accumulation_steps:
+                self._engine.step()  # counts the part; nothing moves before the last one
+        losses = self._means(found)
         _check_finite(losses)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        self._engine.backward(terms["loss"])
         self._engine.step()
+        self.steps_done += 1
         return losses
+
+    def _means(self, found: list[dict[str, Tensor]]) -> dict[str, float]:
+        values = torch.stack([torch.stack(list(terms.values())) for terms in found]).mean(dim=0)
+        if self._job.world_size > 1:
+            torch.distributed.all_reduce(values)
+            values /= self._job.world_size
+        return dict(zip(found[0], values.tolist(), strict=True))
 
     def weights(self) -> dict[str, Tensor]:
         """The objective's whole state on the CPU; under ZeRO-3 every rank must ask."""
@@ -69,44 +86,27 @@ class Engine:
         with self._deepspeed.zero.GatheredParameters(list(module.parameters())):
             return _cpu_state(module)
 
-    def save(self, folder: Path, state: Mapping[str, object]) -> None:
-        """Write this rank's part of a checkpoint, and ``state.json`` on rank 0."""
-        self._engine.save_checkpoint(str(folder))
-        if self._job.rank == 0:
-            record = {**state, "world_size": self._job.world_size}
-            (folder / STATE).write_text(json.dumps(record))
-
-    def load(self, folder: Path) -> dict[str, Any]:
-        """Restore weights and optimiser; returns what was saved as ``state``.
+    def state(self) -> TrainingState:
+        """All that the next step depends on, on the CPU; every rank must ask.
 
         Raises:
-            TrainingFailed: there is nothing to load, or another number of workers wrote it.
+            Diverged: it is not finite.
         """
-        if not (folder / STATE).is_file():
-            raise TrainingFailed(
-                f"{folder} holds no {STATE}: not a checkpoint; delete it to start anew"
-            )
-        state: dict[str, Any] = json.loads((folder / STATE).read_text())
-        if state["world_size"] != self._job.world_size:
-            raise TrainingFailed(
-                f"{folder} was written by {state['world_size']} workers and cannot be read by "
-                f"{self._job.world_size}; set num_workers back, or delete it to start anew"
-            )
-        # Only a warning and (None, …) where "latest" is missing.
-        path, _ = self._engine.load_checkpoint(str(folder))
-        if path is None:
-            raise TrainingFailed(
-                f"DeepSpeed found nothing to load in {folder}; delete it to start anew"
-            )
+        moments = whole_moments(self._engine, self._deepspeed)
+        state = TrainingState(self.steps_done, self.weights(), moments)
+        state.check_finite()
         return state
 
 
-def deepspeed_config(scale: TrainScale, micro_batch_size: int) -> dict[str, Any]:
-    """DeepSpeed's settings for this recipe and scale."""
+def deepspeed_config(job: TrainingJob, recipe: TrainRecipe) -> dict[str, Any]:
+    """DeepSpeed's settings: all of them follow from recipe and scale, none is free."""
+    scale = job.scale
     return {
-        "train_micro_batch_size_per_gpu": micro_batch_size,
-        "gradient_accumulation_steps": 1,
-        "gradient_clipping": GRADIENT_CLIPPING,
+        "train_batch_size": recipe.batch_size,
+        "train_micro_batch_size_per_gpu": recipe.batch_size
+        // (job.world_size * scale.accumulation_steps),
+        "gradient_accumulation_steps": scale.accumulation_steps,
+        "gradient_clipping": recipe.gradient_clipping,
         "zero_optimization": {
             "stage": scale.zero_stage,
             "overlap_comm": scale.use_gpu,
@@ -118,6 +118,20 @@ def deepspeed_config(scale: TrainScale, micro_batch_size: int) -> dict[str, Any]
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+
+
+def _load_weights(objective: nn.Module, job: TrainingJob) -> TrainingState | None:
+    if job.resume is None:
+        return None
+    state = read_state(job.resume)
+    try:
+        objective.load_state_dict(state.weights)
+    except RuntimeError as error:
+        raise TrainingFailed(
+            f"{job.resume} holds the state of another module, as another version of gdrl may have "
+            f"written it; delete it to start anew ({error})"
+        ) from error
+    return state
 
 
 def _deepspeed(job: TrainingJob) -> Any:
@@ -144,7 +158,7 @@ def _deepspeed(job: TrainingJob) -> Any:
 def _check_finite(losses: Mapping[str, float]) -> None:
     if not torch.tensor(list(losses.values())).isfinite().all():
         listed = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        raise TrainingFailed(f"the loss is not finite ({listed})")
+        raise Diverged(f"the loss is not finite ({listed})")
 
 
 def _cpu_state(module: nn.Module) -> dict[str, Tensor]:

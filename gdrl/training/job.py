@@ -7,6 +7,7 @@ script.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -15,8 +16,39 @@ from gdrl.config import TrainScale
 Report = Callable[[int, Mapping[str, float], Path | None], None]
 """``report(step, metrics, checkpoint)``: how far training is.
 
-With a checkpoint every rank calls it, and the folder is gone once it returns: keep a copy.
+With a checkpoint every rank calls it. The folder is the reporter's from then on: rank 0's is kept,
+and it may be copied while training goes on.
 """
+
+
+@runtime_checkable
+class TrainRecipe(Protocol):
+    """What engine and loop need of a recipe."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a global batch."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak of the schedule."""
+        ...
+
+    @property
+    def gradient_clipping(self) -> float:
+        """Largest 2-norm of the gradient."""
+        ...
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """Of the forward pass."""
+        ...
 
 
 @dataclass(frozen=True)

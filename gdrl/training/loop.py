@@ -4,48 +4,37 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Protocol, runtime_checkable
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
+from jaxtyping import Int64
+from numpy import ndarray
 from torch import Tensor
 
-from gdrl.errors import TrainingFailed
+from gdrl.errors import Diverged
 from gdrl.tracking import MetricLog
+from gdrl.training.batches import Part, parts_of
 from gdrl.training.engine import Engine
-from gdrl.training.job import TrainingJob
+from gdrl.training.job import TrainingJob, TrainRecipe
 from gdrl.training.schedule import learning_rate_at
 
 LOG_EVERY_STEPS = 50
 METRICS = "metrics.jsonl"
 PUBLISHED = "published"
 
+NUM_NAMED = 64
+"""Ids of a batch that an error message holds."""
 
-@runtime_checkable
-class TrainRecipe(Protocol):
-    """What the loop needs of a recipe."""
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in all."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images of a global batch."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak of the schedule."""
-        ...
+Publish = Callable[[dict[str, Tensor], Path], None]
 
 
 def run(
     job: TrainingJob,
     recipe: TrainRecipe,
     engine: Engine,
-    batch_at: Callable[[int], Any],
-    publish: Callable[[dict[str, Tensor], Path], None],
+    batch_at: Callable[[int, Part], Any],
+    ids_at: Callable[[int], Int64[ndarray, " batch"]],
+    publish: Publish,
 ) -> None:
     """Train to ``recipe.steps`` from wherever ``job.resume`` left off.
 
@@ -53,33 +42,33 @@ def run(
         job: this worker's share; hears of losses every 50 steps and of each checkpoint.
         recipe: steps, batch size and peak learning rate.
         engine: holds the objective.
-        batch_at: step to this rank's share of that step's batch.
+        batch_at: step and part to that part of the step's batch.
+        ids_at: step to the ids of its images, for whoever must look at them.
         publish: writes the artifact's files, given the objective's weights; rank 0, at the end.
 
     Raises:
-        TrainingFailed: the loss stopped being finite; the message names the step.
+        Diverged: the loss stopped being finite; the message names step, images and checkpoint.
     """
     with TemporaryDirectory(prefix="gdrl-train-") as scratch:
         log = MetricLog(Path(scratch) / METRICS)
-        start = 0 if job.resume is None else _resume(job.resume, engine, log)
+        if job.resume is not None:
+            shutil.copy(job.resume / METRICS, log.path)
         clock = _Clock(recipe.batch_size, log)
-        for step in range(start, recipe.steps):
-            rate = learning_rate_at(step, recipe.steps, recipe.learning_rate)
-            try:
-                losses = engine.step(batch_at(step), rate)
-            except TrainingFailed as error:
-                raise TrainingFailed(
-                    f"step {step}: {error}; lower the learning rate or use precision fp32"
-                ) from error
+        saved = engine.steps_done
+        for step in range(engine.steps_done, recipe.steps):
             done = step + 1
             saving = done % job.scale.checkpoint_every_steps == 0 or done == recipe.steps
-            if done % LOG_EVERY_STEPS == 0 or saving:
-                metrics = {**losses, **clock.lap(done)}
-                log.write(done, **metrics)
-                if saving:
-                    _checkpoint(job, recipe, engine, log, metrics, publish)
-                else:
-                    job.report(done, metrics, None)
+            rate = learning_rate_at(step, recipe.steps, recipe.learning_rate)
+            try:
+                losses = engine.step((batch_at(step, part) for part in parts_of(job)), rate)
+                if done % LOG_EVERY_STEPS == 0 or saving:
+                    metrics = {**losses, **clock.lap(done)}
+                    log.write(done, **metrics)
+                    checkpoint = _checkpoint(job, recipe, engine, log, publish) if saving else None
+                    job.report(done, metrics, checkpoint)
+                    saved = done if saving else saved
+            except Diverged as error:
+                raise Diverged(_told(step, error, ids_at(step), saved)) from error
 
 
 class _Clock:
@@ -103,28 +92,25 @@ class _Clock:
 
 
 def _checkpoint(
-    job: TrainingJob,
-    recipe: TrainRecipe,
-    engine: Engine,
-    log: MetricLog,
-    metrics: dict[str, float],
-    publish: Callable[[dict[str, Tensor], Path], None],
-) -> None:
-    step = int(list(log)[-1]["step"])
-    weights = engine.weights() if step == recipe.steps else None
-    with TemporaryDirectory(prefix="gdrl-checkpoint-") as name:
-        folder = Path(name)
-        engine.save(folder, {"step": step})
-        if job.rank == 0:
-            shutil.copy(log.path, folder / METRICS)
-            if weights is not None:
-                (folder / PUBLISHED).mkdir()
-                shutil.copy(log.path, folder / PUBLISHED / METRICS)
-                publish(weights, folder / PUBLISHED)
-        job.report(step, metrics, folder)
+    job: TrainingJob, recipe: TrainRecipe, engine: Engine, log: MetricLog, publish: Publish
+) -> Path:
+    """A folder that rank 0 fills; every rank must come here."""
+    state = engine.state()
+    folder = Path(mkdtemp(prefix="gdrl-checkpoint-"))
+    if job.rank == 0:
+        state.save(folder)
+        shutil.copy(log.path, folder / METRICS)
+        if state.step == recipe.steps:
+            (folder / PUBLISHED).mkdir()
+            shutil.copy(log.path, folder / PUBLISHED / METRICS)
+            publish(state.weights, folder / PUBLISHED)
+    return folder
 
 
-def _resume(folder: Path, engine: Engine, log: MetricLog) -> int:
-    state = engine.load(folder)
-    shutil.copy(folder / METRICS, log.path)
-    return int(state["step"])
+def _told(step: int, error: Diverged, ids: Int64[ndarray, " batch"], saved: int) -> str:
+    named = ", ".join(map(str, ids[:NUM_NAMED])) + (", …" if len(ids) > NUM_NAMED else "")
+    return (
+        f"step {step}: {error}, on images {named}; last good checkpoint: "
+        f"{f'step {saved}' if saved else 'none'}; lower learning_rate or gradient_clipping, or "
+        "use precision fp32"
+    )

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
+from numpy import ndarray
 from torch import Tensor, nn
 
 from gdrl.config import VaeRecipe
@@ -16,7 +17,15 @@ from gdrl.models.beta_vae import BetaVae, sample
 from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import save_model
 from gdrl.training import loop, losses
-from gdrl.training.batches import below, check_shares, generator_at, positions_at, share, to_images
+from gdrl.training.batches import (
+    Part,
+    below,
+    check_shares,
+    generator_at,
+    positions_at,
+    share,
+    to_images,
+)
 from gdrl.training.constant import constant
 from gdrl.training.engine import Engine
 from gdrl.training.job import TrainingJob
@@ -25,7 +34,7 @@ from gdrl.training.schedule import capacity_at
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's share of a step."""
+    """One part of a step's batch."""
 
     images: Float[Tensor, "batch 3 64 64"]
     noise: Float[Tensor, "batch latent"]
@@ -160,22 +169,25 @@ def train(job: TrainingJob) -> None:
     recipe = cast(VaeRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
     _check_scale(job, recipe)
-    pixels = torch.from_numpy(load_images(job.inputs["dataset"], "train").pixels)
+    table = load_images(job.inputs["dataset"], "train")
+    pixels = torch.from_numpy(table.pixels)
     torch.manual_seed(recipe.seed)
     vae = BetaVae(recipe.latent_dim)
     objective = OBJECTIVES[recipe.objective](vae, recipe)
-    engine = Engine(objective, job, recipe.batch_size, recipe.precision)
+    engine = Engine(objective, job, recipe)
 
-    def batch_at(step: int) -> Batch:
-        positions = positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
+    def rows_at(step: int) -> Int64[ndarray, " batch"]:
+        return positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
+
+    def batch_at(step: int, part: Part) -> Batch:
         generator = generator_at(step, recipe.seed)
         shape = (recipe.batch_size, recipe.latent_dim)
         noise = torch.randn(shape, generator=generator)
-        # Of the share: with more workers than one no objective looks at it.
-        orders = draw_orders(recipe.batch_size // job.world_size, recipe.latent_dim, generator)
+        # Of the part: with more parts than one no objective looks at it.
+        orders = draw_orders(recipe.batch_size // part.count, recipe.latent_dim, generator)
         return Batch(
-            images=to_images(pixels[share(job, positions)].to(engine.device)),
-            noise=share(job, noise).to(engine.device),
+            images=to_images(pixels[share(part, rows_at(step))].to(engine.device)),
+            noise=share(part, noise).to(engine.device),
             orders=orders.to(engine.device),
             capacity=capacity_at(step, recipe.steps, recipe.capacity),
         )
@@ -183,17 +195,18 @@ def train(job: TrainingJob) -> None:
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_model(vae, folder, below("vae.", weights), seed=recipe.seed)
 
-    loop.run(job, recipe, engine, batch_at, publish)
+    loop.run(job, recipe, engine, batch_at, lambda step: table.ids[rows_at(step)], publish)
 
 
 def _check_scale(job: TrainingJob, recipe: VaeRecipe) -> None:
-    """Total correlation is of the whole batch; the mean over shares is another number."""
+    """Total correlation is of the whole batch; the mean over parts is another number."""
     if recipe.objective not in ("beta_tcvae", "factor_vae"):
         return
-    if job.world_size > 1:
+    if job.world_size * job.scale.accumulation_steps > 1:
         raise ConfigError(
-            f"recipe.vae.objective = {recipe.objective} estimates from the whole batch, so "
-            f"{job.world_size} workers would change its results; set scale.vae.num_workers = 1"
+            f"recipe.vae.objective = {recipe.objective} estimates from the whole batch, so parts "
+            "of one would change its results; set scale.vae.num_workers = 1 and "
+            "scale.vae.accumulation_steps = 1"
         )
     if recipe.objective == "factor_vae" and job.scale.zero_stage == 3:
         raise ConfigError(

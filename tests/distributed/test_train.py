@@ -107,6 +107,23 @@ def test_a_run_that_fails_for_good_says_what_the_worker_said(dataset, tmp_path, 
 
 
 @pytest.mark.usefixtures("cluster")
+def test_a_run_that_diverged_is_not_tried_again(dataset, notes, tmp_path):
+    with pytest.raises(TrainingFailed, match=r"diverged at step 1: .*checkpoint_") as caught:
+        fit(
+            f"{FUNCTIONS}:overflow",
+            name="overflow",
+            recipe=VaeRecipe(),
+            inputs={"dataset": dataset},
+            scale=TrainScale(num_workers=2),
+            storage=Storage(str(tmp_path / "training")),
+            out=tmp_path / "out",
+        )
+    assert Path(str(caught.value).rpartition(": ")[2]).is_dir()
+    assert steps_run(notes) == [1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("cluster")
 def test_workers_that_can_never_fit_are_refused_at_once(dataset):
     with pytest.raises(ConfigError, match=r"needs 40 CPU of 4 .*num_workers"):
         descend(dataset, num_workers=40)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from gdrl.errors import Diverged
 from gdrl.training.job import TrainingJob
 
 
@@ -38,6 +39,13 @@ def fail(job: TrainingJob) -> None:
 
 def diverge(job: TrainingJob) -> None:
     job.report(1, {"loss": float("nan")}, None)
+
+
+def overflow(job: TrainingJob) -> None:
+    """A checkpoint at step 1; then all workers diverge."""
+    _write_down(job, 1)
+    job.report(1, {"loss": 1.0}, _checkpoint(job, 1, 8.0))
+    raise Diverged("step 1: the loss is not finite")
 
 
 def _notes(job: TrainingJob) -> Path:
@@ -67,7 +75,6 @@ def _trouble(job: TrainingJob, step: int) -> None:
 
 def _checkpoint(job: TrainingJob, step: int, weight: float) -> Path:
     folder = Path(tempfile.mkdtemp())
-    (folder / f"rank-{job.rank}").touch()
     if job.rank == 0:
         (folder / "state.json").write_text(json.dumps({"step": step, "weight": weight}))
         (folder / "published").mkdir()

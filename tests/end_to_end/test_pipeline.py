@@ -115,7 +115,7 @@ def test_goes_on_after_the_driver_was_killed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     long = demo(runs, "recipe.vae.steps=400")
     driver = start(long)
-    _wait_for(lambda: any((runs / "demo/training/train_vae").rglob("state.json")), driver)
+    _wait_for(lambda: any((runs / "demo/training/train_vae").rglob("training.safetensors")), driver)
     driver.kill()
     driver.wait()
     assert not (runs / "demo/vae").exists()

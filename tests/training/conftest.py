@@ -29,7 +29,7 @@ class Reports:
         self.rows.append((step, dict(metrics)))
         if checkpoint is not None:
             self.checkpoints[step] = self.folder / f"step-{step}"
-            shutil.copytree(checkpoint, self.checkpoints[step])
+            shutil.move(checkpoint, self.checkpoints[step])
 
 
 @pytest.fixture
@@ -79,11 +79,15 @@ def job(dataset: Path, reports: Reports) -> Callable[..., TrainingJob]:
     """Build a one-worker CPU job for a recipe."""
 
     def build(
-        recipe: BaseModel, resume: Path | None = None, every: int = 500, **inputs: Path
+        recipe: BaseModel,
+        resume: Path | None = None,
+        every: int = 500,
+        parts: int = 1,
+        **inputs: Path,
     ) -> TrainingJob:
         return TrainingJob(
             recipe=recipe,
-            scale=TrainScale(checkpoint_every_steps=every),
+            scale=TrainScale(checkpoint_every_steps=every, accumulation_steps=parts),
             inputs={"dataset": dataset, **inputs},
             rank=0,
             world_size=1,

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from gdrl.config import TrainScale, VaeRecipe
-from gdrl.training.batches import generator_at, positions_at, share, to_images
+from gdrl.training.batches import generator_at, parts_of, positions_at, share, to_images
 from gdrl.training.job import TrainingJob
 from gdrl.training.schedule import capacity_at, learning_rate_at
 
@@ -25,12 +26,13 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
     assert not torch.equal(noise[0], torch.randn(5, generator=generator_at(8, 1)))
 
 
-def test_shares_of_all_ranks_make_the_batch() -> None:
-    jobs = [
-        TrainingJob(VaeRecipe(), TrainScale(), {}, rank, 2, lambda *_: None) for rank in range(2)
-    ]
-    first, second = (share(job, np.arange(6)) for job in jobs)
-    assert sorted([*first.tolist(), *second.tolist()]) == list(range(6))
+@pytest.mark.parametrize("accumulation_steps", [1, 3])
+def test_the_parts_of_all_ranks_make_the_batch(accumulation_steps: int) -> None:
+    scale = TrainScale(accumulation_steps=accumulation_steps)
+    jobs = [TrainingJob(VaeRecipe(), scale, {}, rank, 2, lambda *_: None) for rank in range(2)]
+    found = [share(part, np.arange(6)) for job in jobs for part in parts_of(job)]
+    assert len(found) == 2 * accumulation_steps
+    assert sorted(np.concatenate(found)) == list(range(6))
 
 
 def test_pixels_become_floats_with_channels_first() -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from gdrl.config import TrainScale, VaeRecipe
-from gdrl.errors import ConfigError, TrainingFailed
+from gdrl.data.table import load_images
+from gdrl.errors import ConfigError, Diverged, TrainingFailed
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import load_model
 from gdrl.tracking import MetricLog
 from gdrl.training import losses, vae
+from gdrl.training.batches import positions_at
+from gdrl.training.checkpoint import FILE
 from gdrl.training.job import TrainingJob
 
 RECIPE = VaeRecipe(latent_dim=6, steps=4, batch_size=8, precision="fp32")
@@ -51,9 +55,35 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run_bit_for_bit(job, rep
     assert [row["step"] for row in rows] == [2, 4]
 
 
-def test_a_loss_that_is_not_finite_names_its_step(job) -> None:
-    with pytest.raises(TrainingFailed, match=r"step \d+: the loss is not finite"):
-        vae.train(job(RECIPE.model_copy(update={"learning_rate": 1e6, "steps": 50})))
+def test_a_loss_that_is_not_finite_names_step_images_and_checkpoint(job, reports) -> None:
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e6, "steps": 50})
+    with pytest.raises(Diverged) as caught:
+        vae.train(job(recipe, every=1))
+    told = re.fullmatch(
+        r"step (\d+): the loss is not finite \(.*\), on images ([\d, ]+); "
+        r"last good checkpoint: step (\d+); lower learning_rate .*",
+        str(caught.value),
+    )
+    step = int(told[1])
+    table = load_images(job(recipe).inputs["dataset"], "train")
+    ids = table.ids[positions_at(step, recipe.batch_size, len(table), recipe.seed)]
+    assert told[2] == ", ".join(map(str, ids))
+    assert int(told[3]) == max(reports.checkpoints) == step
+    assert all(np.isfinite(value).all() for value in states(reports.checkpoints[step]))
+
+
+def states(checkpoint: Path) -> list[np.ndarray]:
+    return [value.numpy() for value in load_file(checkpoint / FILE).values()]
+
+
+def test_parts_of_a_batch_train_to_the_same_weights(job, reports) -> None:
+    vae.train(job(RECIPE))
+    reports.folder = reports.folder / "parts"
+    whole = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    vae.train(job(RECIPE, parts=4))
+    parts = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=3e-4)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(job, tmp_path: Path) -> None:
@@ -68,8 +98,10 @@ def test_workers_that_cannot_share_a_batch_are_refused(
     shared = TrainingJob(
         built.recipe, built.scale, built.inputs, rank=0, world_size=3, report=built.report
     )
-    with pytest.raises(ConfigError, match="batch_size = 8"):
+    with pytest.raises(ConfigError, match="batch_size = 8 cannot be shared evenly by 3 workers"):
         vae.train(shared)
+    with pytest.raises(ConfigError, match="1 workers in 3 parts each"):
+        vae.train(job(RECIPE, parts=3))
 
 
 @pytest.mark.parametrize("objective", ["beta_tcvae", "factor_vae"])
@@ -134,6 +166,8 @@ def test_objectives_of_the_whole_batch_are_refused_on_several_workers(job) -> No
     built = job(RECIPE.model_copy(update={"objective": "beta_tcvae"}))
     with pytest.raises(ConfigError, match=r"set scale\.vae\.num_workers = 1"):
         vae.train(replace(built, world_size=2))
+    with pytest.raises(ConfigError, match=r"scale\.vae\.accumulation_steps = 1"):
+        vae.train(job(built.recipe, parts=2))
     built = job(RECIPE.model_copy(update={"objective": "factor_vae"}))
     with pytest.raises(ConfigError, match="zero_stage = 3"):
         vae.train(replace(built, scale=TrainScale(zero_stage=3)))

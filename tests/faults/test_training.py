@@ -1,0 +1,208 @@
+"""Faults of workers, drivers, nodes and disks, injected for real into the β-VAE's training.
+
+Afterwards nothing is lost but the steps since the last checkpoint, the weights are those of a run
+without the fault, and nothing is left over: no process, no half checkpoint, no artifact.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_artifact import finish_dataset
+
+from gdrl.artifacts import Storage
+from gdrl.config import ClusterScale, TrainScale
+from gdrl.data.pictures import encode_png
+from gdrl.data.table import DatasetDescription, Row, write_description, write_images
+from gdrl.distributed.session import connect, disconnect
+from gdrl.errors import TrainingFailed
+from gdrl.training.checkpoint import FILE, read_state
+from tests.faults.training_driver import RECIPE, train
+
+ROOT = Path(__file__).parents[2]
+NUM_IMAGES = 24
+EVERY = 2
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    connect(ClusterScale(num_cpus=4))
+    yield
+    disconnect()
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where the training function finds its trouble and writes its steps down."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def storage(tmp_path: Path, notes: Path) -> Storage:
+    """Holds the run ``demo`` with a small data set."""
+    storage = Storage(str(tmp_path / "runs"))
+    finish_dataset(storage, lambda folder: write_dataset(folder, notes))
+    return storage
+
+
+def write_dataset(folder: Path, notes: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (NUM_IMAGES, 64, 64, 3), dtype=np.uint8)
+    write_images(folder, [Row(png=encode_png(image), split="train") for image in pixels])
+    description = DatasetDescription(
+        source="noise",
+        kind="folder",
+        style=None,
+        num_images=NUM_IMAGES,
+        num_quarantined=0,
+        image_size=64,
+        attributes=("hat",),
+        truth=None,
+        attribution="",
+        seed=0,
+    )
+    write_description(folder, description)
+    (folder / "notes").write_text(str(notes))
+
+
+def steps_run(notes: Path) -> list[int]:
+    """The step each step began from, in the order in which rank 0 ran them."""
+    return [int(step) for step in (notes / "steps").read_text().split()]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model.safetensors")
+
+
+def kept(storage: Storage) -> list[Path]:
+    """Checkpoints that a resumed run may read, the newest last."""
+    return sorted(Path(storage.uri).glob("demo/training/vae/vae-*/checkpoint_*"))
+
+
+def left_over() -> set[Path]:
+    """Folders of checkpoints on their way, on this machine."""
+    return set(Path(tempfile.gettempdir()).glob("gdrl-checkpoint-*"))
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    pairs = weights(one), weights(other)
+    assert all(torch.equal(pairs[1][name], value) for name, value in pairs[0].items())
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("trouble", ["exception", "killed"])
+def test_a_worker_that_fails_costs_the_steps_since_the_last_checkpoint(
+    storage: Storage, notes: Path, tmp_path: Path, trouble: str
+) -> None:
+    before = left_over()
+    scale = TrainScale(num_workers=2, zero_stage=2, checkpoint_every_steps=EVERY)
+    (notes / "trouble").write_text(trouble)
+    train(storage, tmp_path / "out", scale)
+    assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert len(kept(storage)) == 2
+    assert [read_state(folder).step for folder in kept(storage)] == [4, 6]
+    rows = (tmp_path / "out/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [2, 4, 6], "no step is counted twice"
+    assert left_over() == before
+    straight = Storage(str(tmp_path / "straight"))
+    finish_dataset(straight, lambda folder: write_dataset(folder, notes))
+    train(straight, tmp_path / "never", scale)
+    assert_same_weights(tmp_path / "out", tmp_path / "never")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_full_disk_costs_no_checkpoint_that_was_there(
+    storage: Storage, notes: Path, tmp_path: Path
+) -> None:
+    scale = TrainScale(checkpoint_every_steps=EVERY, max_failures=0)
+    (notes / "trouble").write_text("full disk")
+    with pytest.raises(TrainingFailed, match=r"no checkpoint can be written .* make room"):
+        train(storage, tmp_path / "out", scale)
+    assert not (tmp_path / "out").exists()
+    (checkpoint,) = kept(storage)
+    assert read_state(checkpoint).step == EVERY
+    (notes / "trouble").unlink()
+    train(storage, tmp_path / "out", scale)
+    assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_two_workers_that_diverge_stop_at_once_and_keep_what_was_good(
+    storage: Storage, notes: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e6, "steps": 50})
+    scale = TrainScale(num_workers=2, checkpoint_every_steps=1)
+    with pytest.raises(TrainingFailed, match=r"diverged at step \d+: the loss is not finite") as it:
+        train(storage, tmp_path / "out", scale, recipe)
+    assert "on images" in str(it.value)
+    assert "last good checkpoint: step" in str(it.value)
+    ran = steps_run(notes)
+    assert ran == sorted(set(ran)), "not tried again"
+    assert read_state(kept(storage)[-1]).step == ran[-1]
+    state = load_file(kept(storage)[-1] / FILE)
+    assert all(value.isfinite().all() for value in state.values())
+    assert not (tmp_path / "out").exists()
+
+
+def drive(storage: Storage, out: Path, *address: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.faults.training_driver", storage.uri, str(out)]
+    return subprocess.Popen([*command, *address], cwd=ROOT, start_new_session=True)
+
+
+def test_a_killed_driver_leaves_no_process_and_is_gone_on_from(
+    storage: Storage, notes: Path, tmp_path: Path
+) -> None:
+    (notes / "trouble").write_text("hang")
+    driver = drive(storage, tmp_path / "out")
+    while (notes / "trouble").exists():
+        assert driver.poll() is None
+        time.sleep(0.1)
+    started = psutil.Process(driver.pid).children(recursive=True)
+    assert started
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+    assert not (tmp_path / "out").exists()
+    assert [read_state(folder).step for folder in kept(storage)] == [EVERY]
+    assert drive(storage, tmp_path / "out").wait() == 0
+    assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert weights(tmp_path / "out")
+
+
+def test_a_lost_node_is_replaced_and_costs_the_steps_since_the_last_checkpoint(
+    storage: Storage, notes: Path, tmp_path: Path
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    (notes / "trouble").write_text("hang")
+    driver = drive(storage, tmp_path / "out", nodes.address)
+    try:
+        lost = [nodes.add_node(num_cpus=1, resources={"trainer_slot": 1}) for _ in range(2)][-1]
+        nodes.wait_for_nodes()
+        while (notes / "trouble").exists():
+            assert driver.poll() is None
+            time.sleep(0.1)
+        nodes.remove_node(lost, allow_graceful=False)
+        nodes.add_node(num_cpus=1, resources={"trainer_slot": 1})
+        assert driver.wait() == 0
+    finally:
+        driver.kill()
+        nodes.shutdown()
+    assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert weights(tmp_path / "out")
