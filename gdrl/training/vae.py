@@ -27,7 +27,7 @@ from gdrl.training.schedule import capacity_at
 class Batch:
     """One rank's share of a step."""
 
-    images: Float[Tensor, "batch 3 64 64"]
+    images: Float[Tensor, "batch 3 size size"]
     noise: Float[Tensor, "batch latent"]
     orders: Int64[Tensor, "batch latent"]
     """An order of the batch for each latent."""
@@ -153,7 +153,8 @@ def train(job: TrainingJob) -> None:
     """Train on ``inputs["dataset"]``; publish model.safetensors, model.json and metrics.jsonl.
 
     Raises:
-        ConfigError: the workers cannot share a batch evenly, or the objective cannot be shared.
+        ConfigError: the workers cannot share a batch evenly, the objective cannot be shared, or
+            the net takes no images of this size.
         DataError: the data set cannot be read.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
@@ -162,7 +163,7 @@ def train(job: TrainingJob) -> None:
     _check_scale(job, recipe)
     pixels = torch.from_numpy(load_images(job.inputs["dataset"], "train").pixels)
     torch.manual_seed(recipe.seed)
-    vae = BetaVae(recipe.latent_dim)
+    vae = BetaVae(recipe.latent_dim, recipe.net, pixels.shape[1])
     objective = OBJECTIVES[recipe.objective](vae, recipe)
     engine = Engine(objective, job, recipe.batch_size, recipe.precision)
 
