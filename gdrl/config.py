@@ -67,8 +67,8 @@ class DatasetRecipe(Section):
     """For ``dsprites_like`` and ``shapes3d_like``."""
     num_images: PositiveInt = 8_000
     """How many images the world draws, or at most how many a source gives."""
-    image_size: Literal[64] = 64
-    """Side of the square images, in pixels; 64 is what the convolutional pair is built for."""
+    image_size: Literal[64, 128, 256] = 64
+    """Side of the square images, in pixels; above 64 takes ``recipe.vae.net = "residual"``."""
     min_side: PositiveInt = 32
     """Images with a shorter side are quarantined."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -86,6 +86,15 @@ class DatasetRecipe(Section):
             raise ValueError(
                 f"recipe.dataset.correlation.pairs: {self.source} is no grid of factors; "
                 f"correlations can be injected into {' and '.join(GRID_WORLDS)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grids_have_one_size(self) -> "DatasetRecipe":
+        if self.image_size != 64 and self.source in GRID_WORLDS:
+            raise ValueError(
+                f"recipe.dataset.image_size = {self.image_size}: {self.source} is drawn at 64 "
+                "pixels; set image_size = 64"
             )
         return self
 
@@ -113,6 +122,9 @@ class VaeRecipe(Section):
     """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
     capacity: NonNegativeFloat = 0.0
     """Target KL in nats, raised linearly over training (Burgess et al. 2018); 0 turns it off."""
+    net: Literal["conv", "residual"] = "conv"
+    """``conv``: four convolutions, 64 pixels (Locatello et al. 2019). ``residual``: 64, 128 or 256
+    pixels, at 6.5 times the arithmetic for 64. The joint stage takes over the pair."""
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
     """Global batch: each worker takes its slice, so results do not depend on their number."""
@@ -177,7 +189,11 @@ class MatchingRecipe(Section):
 class GraphRecipe(Section):
     """How scores become edges."""
 
+    reading: Literal["expectation", "argmax"] = "expectation"
+    """What a score is: the expected level, or the likeliest of the six (GEM, section 3.2, which
+    has the MLLM write one digit)."""
     measure: Literal["conditional_difference", "somers_d", "spearman"] = "conditional_difference"
+    """``somers_d`` is the paper's (section 3.2), as printed."""
     signed: bool = True
     """``false`` keeps the magnitude only, as the paper's adjacency in [0, 1] does."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
@@ -190,13 +206,16 @@ class GraphRecipe(Section):
 
     @property
     def measurement(self) -> dict[str, Any]:
-        """What ``build_graph`` takes: all but when to stop asking."""
-        return self.model_dump(exclude={"interval_width"})
+        """What ``build_graph`` takes: all but how scores are read and when to stop asking."""
+        return self.model_dump(exclude={"reading", "interval_width"})
 
 
 class DisGraphRecipe(Section):
     """Joint training of encoder, graph and relation-aware decoder."""
 
+    warm_start: bool = True
+    """Go on from ``vae`` and its ``names``. ``false`` trains all from nothing in one stage, node i
+    being the i-th attribute listed (GEM, section 3.3, figure 5); ``vae`` is the baseline then."""
     steps: PositiveInt = 2_500
     batch_size: PositiveInt = 32
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
@@ -205,10 +224,15 @@ class DisGraphRecipe(Section):
     gradient_clipping: PositiveFloat = 1_000.0
     """Largest 2-norm of a step's gradient. The default meets accidents only."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    num_layers: PositiveInt = 1
-    """Directed GCN layers on top of the residual ``adjacency.T @ z``."""
+    num_layers: Annotated[int, Field(ge=0)] = 1
+    """Directed GCN layers on top of the residual ``adjacency.T @ z`` (GEM, section 3.3); 0 leaves
+    the residual alone."""
+    learn_edges: bool = True
+    """``false`` holds the measured graph."""
     reconstruction_weight: NonNegativeFloat = 10.0
+    """Weight of the summed squared error; the paper's total loss (section 3.4) has no such term."""
     beta: NonNegativeFloat = 4.0
+    """Weight of the KL: the paper's lambda_dis times beta (sections 3.1 and 3.4)."""
     alignment_weight: NonNegativeFloat = 100.0
     """Weight of the score-guided alignment; 0 is the purely unsupervised variant."""
     independence_weight: NonNegativeFloat = 20.0
@@ -224,8 +248,36 @@ class DisGraphRecipe(Section):
     anchor_momentum: Fraction = 0.99
     """tau of the anchor's moving average: anchor = tau anchor + (1 - tau) learned."""
     adversarial_weight: NonNegativeFloat = 0.0
-    """Weight of the joint discriminator D(x, z) (GEM, section 3.3); 0.8 in the paper."""
+    """Weight of L_adv, from which the joint discriminator D(x, z) learns (GEM, section 3.4: 0.8).
+    It scales D's gradient alone, and Adam divides most of that out."""
+    joint_kl_weight: NonNegativeFloat = 0.0
+    """Weight of L_gem, KL(q(x, z) || p(x, z)) as D tells it, from which encoder, graph and decoder
+    learn (GEM, section 3.4: 0.6). Above 0 with ``adversarial_weight`` or not at all."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _switches_agree(self) -> "DisGraphRecipe":
+        if bool(self.adversarial_weight) != bool(self.joint_kl_weight):
+            raise ValueError(
+                "recipe.disgraph: adversarial_weight trains the discriminator that joint_kl_weight "
+                "follows; set both above 0, or both to 0"
+            )
+        if not (self.reconstruction_weight or self.joint_kl_weight):
+            raise ValueError(
+                "recipe.disgraph: nothing trains the decoder; set reconstruction_weight, or "
+                "joint_kl_weight and adversarial_weight, above 0"
+            )
+        if self.alignment_weight and not self.scored_per_batch:
+            raise ValueError(
+                "recipe.disgraph: scored_per_batch = 0 leaves alignment_weight nothing to align; "
+                "set alignment_weight = 0, or scored_per_batch above 0"
+            )
+        if not self.learn_edges and (self.prior_weight or self.contrastive_weight):
+            raise ValueError(
+                "recipe.disgraph: learn_edges = false holds the edges that prior_weight and "
+                "contrastive_weight would move; set both to 0"
+            )
+        return self
 
 
 class PairedLatentsRecipe(Section):
@@ -278,6 +330,8 @@ class ContrastiveRecipe(Section):
     batch_size: Annotated[int, Field(ge=2)] = 1_024
     """Pairs of a global batch; each is told from all others of it, whichever worker has them."""
     learning_rate: PositiveFloat = 1e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
 
@@ -319,8 +373,9 @@ class Recipe(Section):
     """The settings that bear on results."""
 
     dataset: DatasetRecipe = DatasetRecipe()
-    attributes: tuple[str, ...] = ()
-    """Names to ask the MLLM about; empty takes the world's own attributes."""
+    attributes: tuple[str, ...] | Literal["discover"] = ()
+    """Names to ask the MLLM about; empty takes the world's own attributes. ``discover`` has the
+    MLLM propose them and keeps the proposal in ``scores/attributes.json``."""
     vae: VaeRecipe = VaeRecipe()
     mllm: MLLMRecipe = MLLMRecipe()
     scores: ScoresRecipe = ScoresRecipe()
@@ -342,6 +397,15 @@ class Recipe(Section):
             raise ValueError(
                 "recipe.attributes is empty: a folder of images has no attribute names of its own; "
                 'list the ones to ask about, for example recipe.attributes=["smiling","hat"]'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _net_for_size(self) -> "Recipe":
+        if self.vae.net == "conv" and self.dataset.image_size != 64:
+            raise ValueError(
+                f"recipe.vae.net = conv is built for 64 pixels, and recipe.dataset.image_size = "
+                f"{self.dataset.image_size}; set recipe.vae.net = residual"
             )
         return self
 

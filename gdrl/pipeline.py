@@ -211,7 +211,7 @@ def _section(config: RunConfig, section: str) -> Any:
     for name in section.split("."):
         value = getattr(value, name)
     if not isinstance(value, BaseModel):
-        return None if value is None else list(value)
+        return value if value is None or isinstance(value, str) else list(value)
     content = value.model_dump(mode="json")
     if section == "recipe.mllm" and config.recipe.mllm.model == "embedded":
         content["revision"] = _embedded_revision()

@@ -16,7 +16,9 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_every_shipped_recipe_loads(recipes: Path) -> None:
     shipped = sorted(recipes.glob("*.toml"))
-    assert {"demo.toml", "folder.toml"} <= {path.name for path in shipped}
+    assert {"demo.toml", "folder.toml", "gem.toml", "gem_paper.toml"} <= {
+        path.name for path in shipped
+    }
     for path in shipped:
         assert load(path).name == path.stem
 
@@ -99,6 +101,13 @@ def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
         ("name=Über", "name: string should match pattern"),
         ("recipe.dataset.source=photos", "recipe.attributes is empty"),
         ("recipe.vae.beta.x=3", "recipe.vae.beta is a value, not a section"),
+        ("recipe.dataset.image_size=128", "set recipe.vae.net = residual"),
+        ("recipe.disgraph.adversarial_weight=0.8", "set both above 0, or both to 0"),
+        ("recipe.disgraph.joint_kl_weight=0.6", "set both above 0, or both to 0"),
+        ("recipe.disgraph.reconstruction_weight=0", "nothing trains the decoder"),
+        ("recipe.disgraph.scored_per_batch=0", "set alignment_weight = 0"),
+        ("recipe.disgraph.learn_edges=false", "set both to 0"),
+        ("recipe.attributes=discovr", "input should be 'discover', not 'discovr'"),
     ],
 )
 def test_a_value_that_does_not_hold_is_explained(

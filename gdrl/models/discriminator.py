@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gdrl.models.encoder import CHANNELS, HIDDEN_DIM, convolutions
+from gdrl.models.encoder import CHANNELS, HIDDEN_DIM, IMAGE_SIZE, convolutions
 
 CODE_LAYERS = 6
 CODE_HIDDEN_DIM = 1000
@@ -19,10 +19,13 @@ class Discriminator(nn.Module):
     this one.
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int, image_size: int = IMAGE_SIZE) -> None:
         super().__init__()
         self.images = nn.Sequential(
-            *convolutions(), nn.Flatten(), nn.Linear(CHANNELS[-1] * 4 * 4, HIDDEN_DIM), nn.ReLU()
+            *convolutions(image_size),
+            nn.Flatten(),
+            nn.Linear(CHANNELS[-1] * 4 * 4, HIDDEN_DIM),
+            nn.ReLU(),
         )
         self.codes = nn.Sequential(nn.Linear(latent_dim, HIDDEN_DIM), nn.ReLU())
         self.joint = nn.Sequential(
@@ -31,7 +34,7 @@ class Discriminator(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "batch 3 64 64"],
+        images: Float[Tensor, "batch 3 size size"],
         codes: Float[Tensor, "batch latent"],
     ) -> Float[Tensor, " batch"]:
         """Logits."""

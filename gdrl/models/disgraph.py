@@ -40,14 +40,16 @@ class DisGraph(nn.Module):
     """``z_rel = A.T z`` plus the node means of an L-layer directed GCN; ``A = I + W``, W learnable.
 
     The layers' last weight starts at 0, so that an untrained DisGraph is exactly ``A.T z``, and
-    with W = 0 the identity: a warm start from a beta-VAE loses nothing.
+    with W = 0 the identity: a warm start from a beta-VAE loses nothing. Without layers it stays
+    ``A.T z``.
     """
 
     def __init__(self, latent_dim: int, num_layers: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(latent_dim, latent_dim))
-        layers = [torch.eye(latent_dim) for _ in range(num_layers - 1)]
-        layers.append(torch.zeros(latent_dim, latent_dim))
+        layers = [torch.eye(latent_dim) for _ in range(num_layers)]
+        if layers:
+            layers[-1].zero_()
         self.layers = nn.ParameterList([nn.Parameter(layer) for layer in layers])
 
     def edges(self) -> Float[Tensor, "latent latent"]:
@@ -61,11 +63,14 @@ class DisGraph(nn.Module):
     def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
         """Codes to relation-aware codes z_rel."""
         adjacency = self.adjacency()
+        related = codes @ adjacency
+        if not len(self.layers):
+            return related
         incoming = normalise_incoming(adjacency)
         features = torch.diag_embed(codes)
         for layer in self.layers:
             features = propagate(incoming, features, layer).tanh()
-        return codes @ adjacency + features.mean(dim=2)
+        return related + features.mean(dim=2)
 
 
 class NodeEmbedding(nn.Module):

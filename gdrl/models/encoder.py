@@ -1,5 +1,7 @@
 """The convolutional encoder for 64x64 images (Locatello et al. 2019, table 1, wider by half)."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -36,10 +38,11 @@ class Encoder(nn.Module):
         return hidden
 
 
-def convolutions() -> list[nn.Module]:
-    """Four stride-2 convolutions with ReLU: (batch, 3, 64, 64) to (batch, 64, 4, 4)."""
+def convolutions(image_size: int = IMAGE_SIZE) -> list[nn.Module]:
+    """Stride-2 convolutions with ReLU: (batch, 3, size, size) to (batch, 64, 4, 4); 4 for 64."""
+    widths = CHANNELS + CHANNELS[-1:] * int(math.log2(image_size // IMAGE_SIZE))
     layers: list[nn.Module] = []
-    for inputs, outputs in zip((3, *CHANNELS), CHANNELS, strict=False):
+    for inputs, outputs in zip((3, *widths), widths, strict=False):
         layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.ReLU()]
     return layers
 

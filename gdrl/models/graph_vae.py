@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.disgraph import DisGraph
+from gdrl.models.encoder import IMAGE_SIZE
+from gdrl.models.nets import Net
 
 
 class GraphVae(BetaVae):
@@ -21,12 +23,18 @@ class GraphVae(BetaVae):
     kind = "graph_vae"
     gap: Tensor
 
-    def __init__(self, latent_dim: int, num_layers: int) -> None:
-        super().__init__(latent_dim)
+    def __init__(
+        self,
+        latent_dim: int,
+        num_layers: int,
+        net: Net = "conv",
+        image_size: int = IMAGE_SIZE,
+    ) -> None:
+        super().__init__(latent_dim, net, image_size)
         self.disgraph = DisGraph(latent_dim, num_layers)
         self.register_buffer("gap", torch.ones(latent_dim))
 
-    def logits(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 64 64"]:
+    def logits(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
         """Image logits of the relation-aware codes."""
         return super().logits(self.disgraph(codes))
 

@@ -32,15 +32,17 @@ class Representation:
         """Read a ``vae`` or ``disgraph`` artifact. Raises ArtifactMissing or ArtifactCorrupt."""
         return cls(load_model(folder), device)
 
-    def encode(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> Float[ndarray, "n latent"]:
+    def encode(self, pixels: UInt8[ndarray, "n size size 3"]) -> Float[ndarray, "n latent"]:
         """Posterior means."""
         return self._in_batches(partial(_posterior_mean, self.model), torch.from_numpy(pixels))
 
-    def decode(self, codes: Float[ndarray, "n latent"]) -> UInt8[ndarray, "n 64 64 3"]:
+    def decode(self, codes: Float[ndarray, "n latent"]) -> UInt8[ndarray, "n size size 3"]:
         """Images of the codes."""
         return _to_pixels(self._in_batches(self.model.decode, self._floats(codes)))
 
-    def reconstruct(self, pixels: UInt8[ndarray, "n 64 64 3"]) -> UInt8[ndarray, "n 64 64 3"]:
+    def reconstruct(
+        self, pixels: UInt8[ndarray, "n size size 3"]
+    ) -> UInt8[ndarray, "n size size 3"]:
         """The images as the model keeps them: decoded posterior means."""
         return self.decode(self.encode(pixels))
 
@@ -51,7 +53,7 @@ class Representation:
         num_faces: int,
         num_frames: int,
         num_deviations: float,
-    ) -> UInt8[ndarray, "faces frames 64 64 3"]:
+    ) -> UInt8[ndarray, "faces frames size size 3"]:
         """Move one latent and hold the others, for the first ``num_faces`` rows of ``codes``.
 
         Frames run from ``-num_deviations`` to ``+num_deviations`` standard deviations of ``codes``
@@ -87,10 +89,10 @@ class Representation:
 
 
 def _posterior_mean(
-    model: BetaVae, pixels: UInt8[Tensor, "n 64 64 3"]
+    model: BetaVae, pixels: UInt8[Tensor, "n size size 3"]
 ) -> Float[Tensor, "n latent"]:
     return model.posterior(pixels.permute(0, 3, 1, 2).float() / 255)[0]
 
 
-def _to_pixels(images: Float[ndarray, "n 3 64 64"]) -> UInt8[ndarray, "n 64 64 3"]:
+def _to_pixels(images: Float[ndarray, "n 3 size size"]) -> UInt8[ndarray, "n size size 3"]:
     return np.ascontiguousarray((images.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gdrl.errors import ArtifactCorrupt, ArtifactMissing
+from gdrl.errors import ArtifactCorrupt, ArtifactMissing, ConfigError
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 
@@ -63,12 +63,12 @@ def load_graph_vae(folder: Path) -> GraphVae:
 def _build(path: Path) -> BetaVae:
     try:
         description: dict[str, Any] = json.loads(path.read_text())
-        if description["kind"] == BetaVae.kind:
-            return BetaVae(description["latent_dim"])
-        if description["kind"] == GraphVae.kind:
-            return GraphVae(description["latent_dim"], description["num_layers"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        kind, latent_dim = description["kind"], description["latent_dim"]
+        nets = description["net"], description["image_size"]
+        if kind == BetaVae.kind:
+            return BetaVae(latent_dim, *nets)
+        if kind == GraphVae.kind:
+            return GraphVae(latent_dim, description["num_layers"], *nets)
+    except (json.JSONDecodeError, KeyError, TypeError, ConfigError) as error:
         raise ArtifactCorrupt(f"{path} does not describe a model: {error!r}") from error
-    raise ArtifactCorrupt(
-        f"{path} describes a {description['kind']!r}, which this version cannot build"
-    )
+    raise ArtifactCorrupt(f"{path} describes a {kind!r}, which this version cannot build")

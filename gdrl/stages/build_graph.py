@@ -10,8 +10,8 @@ from gdrl.graph import build_graph
 
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Build the graph by the recipe's measure, and by the paper's beside it."""
-    scores = read_scores(inputs["scores"])
     recipe = config.recipe.graph
+    scores = read_scores(inputs["scores"], recipe.reading)
     for name, measure in (("graph.json", recipe.measure), ("graph-somers_d.json", "somers_d")):
         settings = {**recipe.measurement, "measure": measure}
         graph = build_graph(scores.levels, scores.attributes, **settings)

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from gdrl.artifacts import Store
 from gdrl.config import GraphRecipe
-from gdrl.data.scores import MAX_LEVEL
+from gdrl.data.scores import levels_of
 from gdrl.graph import CorrelationGraph, build_graph
 
 LOG = "so-far.jsonl"
@@ -53,9 +53,9 @@ class SoFar:
         attempts = rows.column("attempts").to_numpy()
         self.counts.update(status)
         self.num_known += int(((attempts == 0) & (status != "failed")).sum())
-        levels = rows.column("expectation").to_numpy(zero_copy_only=False) / MAX_LEVEL
+        levels = levels_of(rows, self._recipe.reading)
         self._ids.append(rows.column("id").to_numpy()[::width])
-        self._levels.append(levels.astype(np.float64).reshape(-1, width))
+        self._levels.append(levels.reshape(-1, width))
         self.num_images += len(self._ids[-1])
         if self.num_images - self._num_told >= IMAGES_PER_LINE:
             self._tell()

@@ -1,6 +1,7 @@
 """What earlier stages say about latents: names, scores and measured edges, as tensors."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from numpy import ndarray
 from torch import Tensor
 
 from gdrl.data.scores import read_scores
-from gdrl.errors import ConfigError, DataError
+from gdrl.errors import DataError
 from gdrl.graph import CorrelationGraph
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which latent carries which attribute; ``signs`` turns each the way of its attribute."""
+    """Which latent carries which attribute; ``signs`` turns each the way of its attribute.
+
+    Attributes without a latent are not in it: the measured graph is all that is known of them.
+    """
 
     attributes: tuple[str, ...]
     latents: tuple[int, ...]
@@ -34,31 +38,44 @@ class Annotations:
     certainty: Float[Tensor, "scored attribute"]
     """``|2 score - 1|``: 0 in the middle of the scale and where unanswered, 1 at its ends."""
 
+    def of(self, columns: Sequence[int]) -> "Annotations":
+        """Those of some attributes, in this order."""
+        chosen = list(columns)
+        return Annotations(self.positions, self.scores[:, chosen], self.certainty[:, chosen])
 
-def assign(names: Path, kl: Float[ndarray, " latent"], attributes: tuple[str, ...]) -> Assignment:
-    """Give every attribute a latent: the matched one, or else a free one that carries least.
+
+def assign(
+    names: Path, kl: Float[ndarray, " latent"], attributes: tuple[str, ...], *, complete: bool
+) -> Assignment:
+    """Give attributes their matched latents; ``complete``: and the others what is free.
+
+    The free latents that carry least go first, to the attributes listed first; where there are more
+    attributes than latents, the last ones get none.
 
     Args:
         names: the ``names`` artifact.
         kl: how much each latent tells about an image, in nats; the least told are least missed.
         attributes: the scored attributes.
-
-    Raises:
-        ConfigError: more attributes than latents.
+        complete: whether a latent can be made to carry an attribute, as alignment does.
     """
-    if len(attributes) > len(kl):
-        raise ConfigError(
-            f"{len(attributes)} attributes need a latent each; recipe.vae.latent_dim is {len(kl)}"
-        )
     rows = json.loads((names / "names.json").read_text())["latents"]
     taken = {row["attribute"]: row["index"] for row in rows if row["attribute"] in attributes}
-    free = [int(latent) for latent in np.argsort(kl) if latent not in taken.values()]
-    latents = tuple(taken[name] if name in taken else free.pop(0) for name in attributes)
     signs = torch.ones(len(kl))
     for row in rows:
         if row["attribute"] in taken:
             signs[row["index"]] = float(row["sign"])
-    return Assignment(attributes, latents, signs)
+    if complete:
+        free = [int(latent) for latent in np.argsort(kl) if latent not in taken.values()]
+        unmatched = [name for name in attributes if name not in taken]
+        taken |= dict(zip(unmatched, free, strict=False))
+    named = tuple(name for name in attributes if name in taken)
+    return Assignment(named, tuple(taken[name] for name in named), signs)
+
+
+def assign_in_order(attributes: tuple[str, ...], latent_dim: int) -> Assignment:
+    """Latent i is the i-th attribute, as in the paper, whose graph has attributes for nodes."""
+    named = attributes[:latent_dim]
+    return Assignment(named, tuple(range(len(named))), torch.ones(latent_dim))
 
 
 def read_annotations(
@@ -114,12 +131,10 @@ def refined_graph(
 ) -> CorrelationGraph:
     """The measured graph with the learned weights in place of the measured ones.
 
-    Raises:
-        ValueError: never for finite weights.
+    Edges of an attribute without a latent stay as measured.
     """
-    latent_of = dict(zip(assignment.attributes, assignment.latents, strict=True))
-    order = [latent_of[name] for name in graph.names]
-    learned = edges.double().numpy()[np.ix_(order, order)]
-    if not graph.signed:
-        learned = np.abs(learned)
-    return CorrelationGraph.from_dict({**graph.to_dict(), "adjacency": learned})
+    order = [graph.names.index(name) for name in assignment.attributes]
+    learned = edges.double().numpy()[np.ix_(assignment.latents, assignment.latents)]
+    weights = graph.adjacency.copy()
+    weights[np.ix_(order, order)] = learned if graph.signed else np.abs(learned)
+    return CorrelationGraph.from_dict({**graph.to_dict(), "adjacency": weights})

@@ -80,7 +80,9 @@ def check_shares(job: TrainingJob, **sizes: int) -> None:
             )
 
 
-def to_images(pixels: UInt8[Tensor, "batch 64 64 3"]) -> Float[Tensor, "batch 3 64 64"]:
+def to_images(
+    pixels: UInt8[Tensor, "batch size size 3"],
+) -> Float[Tensor, "batch 3 size size"]:
     """Bytes to floats in [0, 1]; channels stay last in memory, as bf16 convolutions prefer."""
     return pixels.permute(0, 3, 1, 2).float().div_(255)
 

@@ -3,22 +3,25 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from numpy import ndarray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gdrl.config import ContrastiveRecipe, PairedLatentsRecipe
 from gdrl.data.invertible_mixing import InvertibleMixing, draw_mixing
 from gdrl.data.paired_latents import Pairs, draw_pairs
+from gdrl.errors import ConfigError
 from gdrl.evaluation.recovery import mcc, r2
 from gdrl.models.pair_encoders import PairEncoders
 from gdrl.training import loop
-from gdrl.training.batches import below, check_shares, share
+from gdrl.training.batches import Part, below, check_shares, share
 from gdrl.training.engine import Engine
 from gdrl.training.info_nce import cosine_distance, l1_distance, symmetric_info_nce
 from gdrl.training.job import Report, TrainingJob
@@ -95,27 +98,37 @@ def train(job: TrainingJob) -> None:
     pairs, and ``r2_private``: how much they tell of what only that modality has.
 
     Raises:
-        ConfigError: the workers cannot share a batch evenly.
+        ConfigError: the workers cannot share a batch evenly, or would take it in parts.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(ContrastiveRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
+    if job.scale.accumulation_steps > 1:
+        raise ConfigError(
+            "scale.contrastive.accumulation_steps: each pair is told from all others of its batch, "
+            "so parts of one would change the results; set it to 1, or raise num_workers"
+        )
     world = PairWorld.of(recipe.latents)
     torch.manual_seed(recipe.seed)
     latents = recipe.latents
     encoders = PairEncoders(latents.dim + latents.private_dim, latents.dim, recipe.encoder_space)
-    engine = Engine(PairObjective(encoders, recipe), job, recipe.batch_size, recipe.precision)
+    engine = Engine(PairObjective(encoders, recipe), job, recipe)
 
-    def batch_at(step: int) -> Observed:
+    def batch_at(step: int, part: Part) -> Observed:
         batch = world.batch(step, recipe.batch_size, recipe.seed)
-        return Observed(*(share(job, rows).to(engine.device) for rows in batch))
+        return Observed(*(share(part, rows).to(engine.device) for rows in batch))
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_file(below("encoders.", weights), folder / "model.safetensors")
         (folder / "model.json").write_text(json.dumps(encoders.description(), indent=2) + "\n")
 
     scored = replace(job, report=_scoring(job.report, recipe, world, encoders))
-    loop.run(scored, recipe, engine, batch_at, publish)
+    loop.run(scored, recipe, engine, batch_at, partial(_numbers, recipe.batch_size), publish)
+
+
+def _numbers(batch_size: int, step: int) -> Int64[ndarray, " batch"]:
+    """The pairs of a step, counted from the first one drawn."""
+    return np.arange(step * batch_size, (step + 1) * batch_size)
 
 
 def _scoring(

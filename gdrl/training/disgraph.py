@@ -23,6 +23,7 @@ from gdrl.training.annotations import (
     Annotations,
     Assignment,
     assign,
+    assign_in_order,
     edge_prior,
     read_annotations,
     read_graph,
@@ -56,24 +57,26 @@ def train(job: TrainingJob) -> None:
     names.json and metrics.jsonl.
 
     Raises:
-        ConfigError: more attributes than latents, workers that cannot share a batch evenly, or
-            ZeRO-3 with a term that it cannot run.
+        ConfigError: workers that cannot share a batch evenly, or ZeRO-3 with a term that it cannot
+            run.
         DataError: the data set cannot be read, or the scores are not its own.
         ArtifactMissing, ArtifactCorrupt: no usable beta-VAE.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(DisGraphRecipe, job.recipe)
     _check_zero(job, recipe)
-    num_scored = min(recipe.scored_per_batch, recipe.batch_size)
+    num_scored = _num_scored(recipe)
     check_shares(job, batch_size=recipe.batch_size, scored_per_batch=num_scored)
     images = load_images(job.inputs["dataset"], "train")
     attributes, annotations = read_annotations(job.inputs["scores"], images.ids)
     torch.manual_seed(recipe.seed)
-    model, assignment = warm_start(job.inputs, recipe, attributes, images.pixels)
+    model, assignment = begin(job.inputs, recipe, attributes, images.pixels)
+    annotations = annotations.of([attributes.index(name) for name in assignment.attributes])
     measured = read_graph(job.inputs["graph"])
     prior, confidence = edge_prior(measured, assignment)
     with torch.no_grad():
         model.disgraph.weight.copy_(prior)
+    model.disgraph.weight.requires_grad_(recipe.learn_edges)
     objective = JointObjective(model, recipe, assignment, prior, confidence)
     engine = Engine(objective, job, recipe)
 
@@ -107,18 +110,30 @@ def _check_zero(job: TrainingJob, recipe: DisGraphRecipe) -> None:
         )
 
 
-def warm_start(
+def _num_scored(recipe: DisGraphRecipe) -> int:
+    """Scored images in a batch; without alignment they are images like any others."""
+    return min(recipe.scored_per_batch, recipe.batch_size) if recipe.alignment_weight else 0
+
+
+def begin(
     inputs: Mapping[str, Path],
     recipe: DisGraphRecipe,
     attributes: tuple[str, ...],
-    pixels: UInt8[ndarray, "images 64 64 3"],
+    pixels: UInt8[ndarray, "images size size 3"],
 ) -> tuple[GraphVae, Assignment]:
-    """The beta-VAE behind a graph, its latents turned: more of one is more of its attribute."""
+    """What training starts from, and which latents are to carry which attributes.
+
+    From ``vae``: the beta-VAE behind a graph, its latents turned so that more of one is more of its
+    attribute. From nothing: nets of its shape, and latents in the order of the attributes.
+    """
     vae = load_model(inputs["vae"])
+    model = GraphVae(vae.latent_dim, recipe.num_layers, vae.net, vae.image_size)
+    if not recipe.warm_start:
+        return model, assign_in_order(attributes, vae.latent_dim)
     mean, logvar = posterior(vae, pixels[:1024])
     kl = losses.kl_by_latent(mean, logvar).numpy()
-    assignment = assign(inputs["names"], kl, attributes)
-    model = GraphVae(vae.latent_dim, recipe.num_layers)
+    complete = bool(recipe.alignment_weight)
+    assignment = assign(inputs["names"], kl, attributes, complete=complete)
     model.load_state_dict(vae.state_dict(), strict=False)
     model.flip_latents(assignment.signs)
     return model, assignment
@@ -126,7 +141,7 @@ def warm_start(
 
 @torch.no_grad()
 def posterior(
-    model: BetaVae, pixels: UInt8[ndarray, "images 64 64 3"]
+    model: BetaVae, pixels: UInt8[ndarray, "images size size 3"]
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
     """Mean and logvar of many images."""
     chunks = [
@@ -141,7 +156,7 @@ def _rows(
     recipe: DisGraphRecipe, num_scored: int, num_images: int
 ) -> Callable[[int], tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]]:
     """Step to its rows among the scored images, and its positions among all images."""
-    share_of_scored = min(recipe.scored_per_batch, recipe.batch_size)
+    share_of_scored = _num_scored(recipe)
     share_of_rest = recipe.batch_size - share_of_scored
 
     def rows_at(step: int) -> tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]:
@@ -155,7 +170,7 @@ def _batches(
     recipe: DisGraphRecipe,
     engine: Engine,
     annotations: Annotations,
-    pixels: UInt8[ndarray, "images 64 64 3"],
+    pixels: UInt8[ndarray, "images size size 3"],
     latent_dim: int,
     rows_at: Callable[[int], tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]],
 ) -> Callable[[int, Part], Batch]:
@@ -190,7 +205,7 @@ def _publish(
     model: GraphVae,
     assignment: Assignment,
     annotations: Annotations,
-    pixels: UInt8[ndarray, "images 64 64 3"],
+    pixels: UInt8[ndarray, "images size size 3"],
     folder: Path,
 ) -> None:
     """Measure the latents on the scored images, then write the model and ``names.json``."""
@@ -198,7 +213,7 @@ def _publish(
     model.gap.copy_(gaps(codes, annotations, assignment))
     save_model(model, folder)
     answers = np.where(annotations.certainty > 0, annotations.scores, np.nan)
-    strengths = 2 * auroc(codes.numpy(), answers) - 1
+    strengths = 2 * auroc(codes.numpy(), answers) - 1 if assignment.latents else answers
     low, high = np.quantile(codes.numpy(), BULK, axis=0)
     high = np.maximum(high, low + 1e-3)  # of a latent that never moves, levels stay finite
     rows = []

@@ -1,5 +1,6 @@
 """One cell of a study: train a pair of encoders in this process, keep scores and their curve."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,9 @@ def measure(recipe: ContrastiveRecipe, scale: TrainScale) -> dict[str, Any]:
     """
     curve: list[dict[str, float]] = []
 
-    def report(step: int, metrics: Mapping[str, float], _: Path | None) -> None:
+    def report(step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            shutil.rmtree(checkpoint)
         if "r2" in metrics:
             kept = {name: metrics[name] for name in metrics.keys() - {"images_per_second"}}
             curve.append({"step": step, **kept})

@@ -37,7 +37,7 @@ class View:
 class Batch:
     """One rank's share of a step; the scored images come first."""
 
-    images: Float[Tensor, "batch 3 64 64"]
+    images: Float[Tensor, "batch 3 size size"]
     noise: Float[Tensor, "batch latent"]
     prior_codes: Float[Tensor, "batch latent"]
     scores: Float[Tensor, "scored attribute"]
@@ -53,8 +53,11 @@ class JointObjective(nn.Module):
     """Every term of the joint stage, each a switch of the recipe.
 
     Reconstruction + beta KL (the ELBO behind the graph), alignment to the scores, refinement of
-    the graph by two views of it, the pull towards the measured edges, and the joint discriminator
-    (GEM, arXiv 2407.18999, sections 3.2 and 3.3).
+    the graph by two views of it, the pull towards the measured edges, and the joint KL by a
+    discriminator (GEM, arXiv 2407.18999, sections 3.2 to 3.4). The paper's total loss is
+    ``0.8 L_adv + 0.6 L_dis + 0.6 L_gem``: here ``discriminator``, ``kl`` and ``joint_kl``.
+
+    A term of weight 0 is shown where it costs nothing, and nothing learns from it.
     """
 
     anchor: Tensor
@@ -75,15 +78,17 @@ class JointObjective(nn.Module):
         super().__init__()
         self.model = model
         self._recipe = recipe
-        self.log_slope = nn.Parameter(torch.zeros(len(assignment.latents)))
-        self.bias = nn.Parameter(torch.zeros(len(assignment.latents)))
+        if recipe.alignment_weight:
+            self.log_slope = nn.Parameter(torch.zeros(len(assignment.latents)))
+            self.bias = nn.Parameter(torch.zeros(len(assignment.latents)))
         if recipe.contrastive_weight:
             self.embedding = NodeEmbedding(model.latent_dim)
         if recipe.adversarial_weight:
-            self.discriminator = Discriminator(model.latent_dim)
-        self.register_buffer("latents", torch.tensor(assignment.latents))
+            self.discriminator = Discriminator(model.latent_dim, model.image_size)
+        latents = torch.tensor(assignment.latents, dtype=torch.int64)
+        self.register_buffer("latents", latents)
         carries = torch.zeros(model.latent_dim, dtype=torch.bool)
-        carries[list(assignment.latents)] = True
+        carries[latents] = True
         self.register_buffer("carries", carries)
         shape = (model.latent_dim - len(assignment.latents), len(assignment.latents))
         self.register_buffer("covariance", torch.zeros(shape))
@@ -115,7 +120,7 @@ class JointObjective(nn.Module):
         if recipe.adversarial_weight:
             terms |= self._adversarial(batch, codes)
         weights = self._weights()
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        loss = torch.stack([weights[n] * term for n, term in terms.items() if weights[n]]).sum()
         return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
 
     def _weights(self) -> dict[str, float]:
@@ -128,8 +133,8 @@ class JointObjective(nn.Module):
             "dependence": recipe.independence_weight,
             "intervention": recipe.intervention_weight,
             "contrastive": recipe.contrastive_weight,
-            "discriminator": 1.0,
-            "adversarial": recipe.adversarial_weight,
+            "discriminator": recipe.adversarial_weight,
+            "joint_kl": recipe.joint_kl_weight,
         }
 
     def _shown(
@@ -218,11 +223,11 @@ class JointObjective(nn.Module):
             self.discriminator(batch.images, codes.detach()),
             self.discriminator(drawn.detach(), batch.prior_codes),
         )
-        adversarial = losses.generator_error(
+        joint_kl = losses.generator_error(
             constant(self.discriminator, batch.images, codes),
             constant(self.discriminator, drawn, batch.prior_codes),
         )
-        return {"discriminator": discriminator, "adversarial": adversarial}
+        return {"discriminator": discriminator, "joint_kl": joint_kl}
 
 
 def draw_view(size: int, generator: torch.Generator) -> View:

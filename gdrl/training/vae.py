@@ -36,7 +36,7 @@ from gdrl.training.schedule import capacity_at
 class Batch:
     """One part of a step's batch."""
 
-    images: Float[Tensor, "batch 3 64 64"]
+    images: Float[Tensor, "batch 3 size size"]
     noise: Float[Tensor, "batch latent"]
     orders: Int64[Tensor, "batch latent"]
     """An order of the batch for each latent."""
@@ -162,7 +162,8 @@ def train(job: TrainingJob) -> None:
     """Train on ``inputs["dataset"]``; publish model.safetensors, model.json and metrics.jsonl.
 
     Raises:
-        ConfigError: the workers cannot share a batch evenly, or the objective cannot be shared.
+        ConfigError: the workers cannot share a batch evenly, the objective cannot be shared, or
+            the net takes no images of this size.
         DataError: the data set cannot be read.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
@@ -172,7 +173,7 @@ def train(job: TrainingJob) -> None:
     table = load_images(job.inputs["dataset"], "train")
     pixels = torch.from_numpy(table.pixels)
     torch.manual_seed(recipe.seed)
-    vae = BetaVae(recipe.latent_dim)
+    vae = BetaVae(recipe.latent_dim, recipe.net, pixels.shape[1])
     objective = OBJECTIVES[recipe.objective](vae, recipe)
     engine = Engine(objective, job, recipe)
 

@@ -32,6 +32,13 @@ def test_an_untrained_graph_is_adjacency_transposed_times_z(graph, codes) -> Non
     torch.testing.assert_close(graph(codes), (graph.adjacency().T @ codes.T).T)
 
 
+def test_without_layers_only_adjacency_transposed_times_z_is_left(codes) -> None:
+    graph = DisGraph(NUM_NODES, num_layers=0)
+    with torch.no_grad():
+        graph.weight.normal_()
+    torch.testing.assert_close(graph(codes), (graph.adjacency().T @ codes.T).T)
+
+
 def test_without_edges_it_is_the_identity(codes) -> None:
     torch.testing.assert_close(DisGraph(NUM_NODES, num_layers=1)(codes), codes)
 

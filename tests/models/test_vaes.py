@@ -89,7 +89,7 @@ def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     save_model(BetaVae(latent_dim=4), tmp_path)
-    description = {"kind": "beta_vae", "image_size": 64, "latent_dim": 5}
+    description = {"kind": "beta_vae", "net": "conv", "image_size": 64, "latent_dim": 5}
     (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(ArtifactCorrupt, match="does not fit"):
         load_model(tmp_path)

@@ -10,27 +10,40 @@ import torch
 
 from gdrl.config import DisGraphRecipe, TrainScale
 from gdrl.data.table import load_images
-from gdrl.errors import ConfigError, DataError
+from gdrl.errors import ConfigError, DataError, TrainingFailed
 from gdrl.graph import CorrelationGraph, auroc
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.representation import Representation
-from gdrl.models.storage import load_graph_vae, save_model
+from gdrl.models.storage import load_graph_vae, load_model, save_model
 from gdrl.training import disgraph
 from gdrl.training.annotations import (
     Annotations,
     Assignment,
     assign,
+    assign_in_order,
     edge_prior,
     read_annotations,
     refined_graph,
 )
-from gdrl.training.joint import JointObjective
+from gdrl.training.joint import Batch, JointObjective, draw_view
 
 LATENT_DIM = 6
 ATTRIBUTES = ("red", "left")
 RECIPE = DisGraphRecipe(
     steps=4, batch_size=16, scored_per_batch=8, precision="fp32", adversarial_weight=0.0
+)
+UNSUPERVISED = RECIPE.model_copy(update={"alignment_weight": 0.0})
+PAPER = DisGraphRecipe(
+    warm_start=False,
+    steps=4,
+    batch_size=16,
+    learning_rate=1e-4,
+    reconstruction_weight=0,
+    alignment_weight=0,
+    prior_weight=0,
+    adversarial_weight=0.8,
+    joint_kl_weight=0.6,
 )
 
 
@@ -120,11 +133,130 @@ def test_every_term_can_be_switched_off(job, reports, inputs) -> None:
     assert "contrastive" not in metrics
 
 
-def test_the_adversarial_terms_train(job, reports, inputs) -> None:
-    disgraph.train(job(RECIPE.model_copy(update={"adversarial_weight": 0.8}), **inputs))
+def test_the_papers_recipe_trains_from_nothing_without_pixels(job, reports, inputs) -> None:
+    disgraph.train(job(PAPER, **inputs))
     _, metrics = reports.rows[-1]
     assert 0 < metrics["discriminator"] < 2 * np.log(2) + 1
-    assert np.isfinite(metrics["adversarial"])
+    assert np.isfinite(metrics["joint_kl"])
+    assert "alignment" not in metrics
+    published = reports.checkpoints[4] / "published"
+    rows = json.loads((published / "names.json").read_text())["latents"]
+    assert [row["attribute"] for row in rows] == ["red", "left", None, None, None, None]
+
+
+def test_a_diverging_run_ends_with_its_step_and_terms(job, inputs) -> None:
+    with pytest.raises(TrainingFailed, match=r"step \d+: the loss is not finite \(.*joint_kl"):
+        disgraph.train(job(PAPER.model_copy(update={"learning_rate": 1e30}), **inputs))
+
+
+def test_a_fresh_start_takes_the_shape_of_the_vae_and_none_of_its_weights(inputs, dataset) -> None:
+    pixels = load_images(dataset, "train").pixels
+    vae = load_model(inputs["vae"]).state_dict()
+    for warm in (True, False):
+        recipe = RECIPE.model_copy(update={"warm_start": warm})
+        torch.manual_seed(1)
+        model, _ = disgraph.begin(inputs, recipe, ATTRIBUTES, pixels)
+        assert model.latent_dim == LATENT_DIM
+        same = torch.equal(
+            model.state_dict()["encoder.features.0.weight"], vae["encoder.features.0.weight"]
+        )
+        assert same is warm
+
+
+def objective(recipe: DisGraphRecipe, measured: CorrelationGraph) -> JointObjective:
+    torch.manual_seed(0)
+    assignment = assign_in_order(ATTRIBUTES, LATENT_DIM)
+    return JointObjective(
+        GraphVae(LATENT_DIM, 1), recipe, assignment, *edge_prior(measured, assignment)
+    )
+
+
+def batch(num_images: int = 4) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    noise, prior_codes = torch.randn(2, num_images, LATENT_DIM, generator=generator)
+    return Batch(
+        images=torch.rand(num_images, 3, 64, 64, generator=generator),
+        noise=noise,
+        prior_codes=prior_codes,
+        scores=torch.zeros(0, 2),
+        certainty=torch.zeros(0, 2),
+        views=(draw_view(LATENT_DIM, generator), draw_view(LATENT_DIM, generator)),
+        swapped=torch.zeros(2, LATENT_DIM, dtype=torch.bool),
+        opening=1.0,
+    )
+
+
+def test_the_total_loss_is_the_papers_sum(measured) -> None:
+    recipe = PAPER.model_copy(update={"beta": 2.4, "contrastive_weight": 0.1})
+    terms = objective(recipe, measured)(batch())
+    expected = (
+        0.8 * terms["discriminator"]
+        + 0.6 * terms["joint_kl"]
+        + 2.4 * terms["kl"]
+        + 0.1 * terms["contrastive"]
+    )
+    torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_the_discriminator_learns_from_l_adv_alone_and_the_rest_from_l_gem(measured) -> None:
+    model = objective(PAPER.model_copy(update={"beta": 0.0, "contrastive_weight": 0.0}), measured)
+    weights = model._weights()
+    assert (weights["discriminator"], weights["joint_kl"]) == (0.8, 0.6)
+    terms = model._adversarial(batch(), torch.randn(4, LATENT_DIM, requires_grad=True))
+    terms["discriminator"].backward(retain_graph=True)
+    assert all(p.grad is None for p in model.model.parameters())
+    model.discriminator.zero_grad()
+    terms["joint_kl"].backward()
+    assert all(p.grad is None for p in model.discriminator.parameters())
+    assert all(p.grad is not None for p in model.model.decoder.parameters())
+    assert model.model.disgraph.weight.grad is not None
+
+
+def test_nothing_learns_from_a_term_of_weight_0(measured) -> None:
+    recipe = PAPER.model_copy(update={"joint_kl_weight": 0, "adversarial_weight": 0, "beta": 0.0})
+    terms = objective(recipe.model_copy(update={"contrastive_weight": 1.0}), measured)(batch())
+    assert terms["reconstruction"] > 0
+    torch.testing.assert_close(terms["loss"], terms["contrastive"])
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_a_held_graph_stays_as_measured(job, reports, inputs, learn: bool) -> None:
+    switches = {"learn_edges": learn, "prior_weight": 0.0, "contrastive_weight": 0.0}
+    disgraph.train(job(RECIPE.model_copy(update=switches), **inputs))
+    model = load_graph_vae(reports.checkpoints[4] / "published")
+    refined = json.loads((reports.checkpoints[4] / "published/graph.json").read_text())
+    drawn = [[0.0, 0.4], [0.0, 0.0]]  # the interval of left -> red holds 0
+    assert np.allclose(refined["adjacency"], drawn, atol=1e-7) is not learn
+    assert (model.disgraph.edges() != 0).sum().item() > 1 or not learn
+
+
+def test_without_scores_unmatched_attributes_get_no_latent(job, reports, inputs, measured) -> None:
+    disgraph.train(job(UNSUPERVISED, **inputs))
+    published = reports.checkpoints[4] / "published"
+    rows = json.loads((published / "names.json").read_text())["latents"]
+    assert [row["attribute"] for row in rows] == [None, None, "left", None, None, None]
+    refined = json.loads((published / "graph.json").read_text())
+    np.testing.assert_allclose(refined["adjacency"], measured.adjacency)
+
+
+def test_with_no_match_at_all_training_ends_in_a_model_without_names(job, reports, inputs) -> None:
+    write_names(inputs["names"], {})
+    disgraph.train(job(UNSUPERVISED, **inputs))
+    rows = json.loads((reports.checkpoints[4] / "published/names.json").read_text())
+    assert rows["attributes"] == []
+    assert all(np.isfinite([row["absent"], row["present"]]).all() for row in rows["latents"])
+
+
+def test_a_collapsed_latent_keeps_finite_levels_and_no_strength(job, reports, inputs) -> None:
+    model = load_model(inputs["vae"])
+    with torch.no_grad():
+        model.encoder.mean.weight[2] = 0
+    save_model(model, inputs["vae"])
+    frozen = UNSUPERVISED.model_copy(update={"learning_rate": 1e-12})
+    disgraph.train(job(frozen, **inputs))
+    rows = json.loads((reports.checkpoints[4] / "published/names.json").read_text())["latents"]
+    assert rows[2]["strength"] == pytest.approx(0, abs=0.3)
+    assert abs(rows[2]["present"] - rows[2]["absent"]) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_only_decoder_and_graph_learn_from_interventions(measured) -> None:
@@ -180,15 +312,31 @@ def test_unanswered_questions_have_no_certainty(dataset, tmp_path: Path) -> None
 def test_matched_attributes_keep_their_latent_and_others_take_the_idlest(tmp_path: Path) -> None:
     write_names(tmp_path, {"left": (2, -1)})
     kl = np.array([3.0, 0.5, 0.0, 0.1, 2.0, 2.0])
-    assignment = assign(tmp_path, kl, ("red", "left", "dark"))
+    assignment = assign(tmp_path, kl, ("red", "left", "dark"), complete=True)
     assert assignment.latents == (3, 2, 1)
     assert assignment.signs.tolist() == [1, 1, -1, 1, 1, 1]
 
 
-def test_more_attributes_than_latents_are_refused(tmp_path: Path) -> None:
-    write_names(tmp_path, {})
-    with pytest.raises(ConfigError, match=r"recipe\.vae\.latent_dim is 1"):
-        assign(tmp_path, np.zeros(1), ATTRIBUTES)
+def test_of_more_attributes_than_latents_the_matched_and_the_first_get_one(tmp_path: Path) -> None:
+    write_names(tmp_path, {"bright": (1, 1)})
+    listed = ("red", "left", "dark", "bright")
+    assignment = assign(tmp_path, np.zeros(LATENT_DIM)[:3], listed, complete=True)
+    assert assignment.attributes == ("red", "left", "bright")
+    assert assignment.latents == (0, 2, 1)
+    assert assign_in_order(listed, 3).attributes == ("red", "left", "dark")
+
+
+def test_more_attributes_than_latents_train_and_keep_their_measured_edges(
+    job, reports, inputs, measured
+) -> None:
+    save_model(BetaVae(1), inputs["vae"])
+    write_names(inputs["names"], {})
+    disgraph.train(job(RECIPE, **inputs))
+    published = reports.checkpoints[4] / "published"
+    rows = json.loads((published / "names.json").read_text())["latents"]
+    assert [row["attribute"] for row in rows] == ["red"]
+    refined = json.loads((published / "graph.json").read_text())
+    np.testing.assert_array_equal(refined["adjacency"], measured.adjacency)
 
 
 def test_the_prior_is_the_drawn_edges_in_latent_order(measured) -> None:

@@ -1,0 +1,283 @@
+"""GEM's claims as numbers: representation, graph, ablations, robustness, interventions.
+
+    OMP_NUM_THREADS=1 python benchmarks/gem.py --tables main graph --seeds 5
+    python benchmarks/gem.py --print
+
+Rows are overrides of jobs/recipes/gem.toml and gem_paper.toml (benchmarks/gem_tables.py), trained
+by the plain entries ``gdrl.training.vae.train`` and ``disgraph.train``, without Ray. All rows train
+for --vae-steps + --disgraph-steps in all: a VAE in one go, GEM in two, the paper's in one. A world
+and seed has one set of images and answers; representation is judged on an *uncorrelated* draw of
+the world, the graph against the population, edits by a reader trained on other images. ``faces`` is
+scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
+
+Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
+trained models are found again below --work by what they were made of. ``peak_mb`` is that of the
+process, imports and images included; cost is CPU time.
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from gem_tables import TABLE_WORLDS, TABLES, Record, Variant, print_tables  # type: ignore[import-not-found]
+from pydantic import BaseModel
+
+from gdrl.config import Recipe, TrainScale
+from gdrl.settings import load
+
+RECIPES = Path(__file__).parents[1] / "jobs/recipes"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run of a table shares."""
+
+    images: int
+    test_images: int
+    fd_images: int
+    scored: int
+    vae_steps: int
+    disgraph_steps: int
+    reader_steps: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the output."""
+
+    table: str
+    variant: str
+    world: str
+    seed: int
+    budget: Budget
+
+    def key(self) -> str:
+        """What tells it from others in ``--out``."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def recipe_of(variant: Variant, task: Task) -> Recipe:
+    """The recipe that a row trains by."""
+    base = load(RECIPES / ("gem_paper.toml" if variant.paper else "gem.toml")).recipe
+    steps, budget = {"seed": task.seed}, task.budget
+    total = budget.vae_steps + budget.disgraph_steps
+    vae = {**steps, "steps": budget.vae_steps if variant.joint else total, **variant.vae}
+    joint = {**steps, "steps": total if variant.paper else budget.disgraph_steps}
+    content = base.model_dump()
+    content["vae"] |= vae
+    content["graph"] |= variant.graph
+    content["disgraph"] |= {**joint, **variant.disgraph}
+    return Recipe.model_validate(content)
+
+
+class Bench:
+    """The folder of a world and seed, and what is trained in it."""
+
+    def __init__(self, task: Task, work: Path) -> None:
+        from gem_worlds import World, draw_dataset, test_set  # type: ignore[import-not-found]
+
+        self.task, self.world = task, World(task.world)
+        self.folder = work / f"{task.world}-{task.seed}-{task.budget.images}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.dataset = draw_dataset(self.world, self.folder, task.budget.images, task.seed)
+        self.test = test_set(self.world, self.folder, task.budget.test_images, task.seed)
+
+    def attributes(self, recipe: Recipe) -> tuple[str, ...]:
+        """Those of the recipe that the world has; all of them where it lists none."""
+        listed = tuple(name for name in recipe.attributes if name in self.world.names)
+        return listed or self.world.names
+
+    def scores(self, recipe: Recipe, variant: Variant) -> Path:
+        """The answers that a row may use."""
+        from gem_worlds import answers, write_scores  # type: ignore[import-not-found]
+
+        names, number = self.attributes(recipe), variant.num_scored or self.task.budget.scored
+        ids, said = answers(self.world, self.folder, self.dataset, self.task.seed)
+        columns = [self.world.names.index(name) for name in names]
+        path = self.folder / f"scores-{number}-{variant.flipped:g}-{len(names)}"
+        if not (path / "scores.parquet").exists():
+            chosen = said[:number, columns]
+            write_scores(path, ids[:number], names, chosen, variant.flipped, self.task.seed)
+        return path
+
+    def graph(self, recipe: Recipe, scores: Path) -> Any:
+        """The measured graph."""
+        from gdrl.data.scores import read_scores
+        from gdrl.graph import build_graph
+
+        read = read_scores(scores, recipe.graph.reading)
+        return build_graph(read.levels, read.attributes, **recipe.graph.measurement)
+
+    def recipe(self, variant: Variant) -> Recipe:
+        """The recipe of another row in the same folder."""
+        return recipe_of(variant, self.task)
+
+    def vae(self, recipe: Recipe) -> Path:
+        """The VAE that a row begins with."""
+        from gdrl.training.vae import train
+
+        return fit(train, recipe.vae, {"dataset": self.dataset}, self.folder)
+
+    def disgraph(self, recipe: Recipe, variant: Variant) -> Path:
+        """The joint stage, with its names and graph beside it."""
+        from gem_worlds import write_names  # type: ignore[import-not-found]
+
+        from gdrl.data.scores import read_scores
+        from gdrl.data.table import load_images
+        from gdrl.graph import match
+        from gdrl.models.representation import Representation
+        from gdrl.stages.naming import latent_rows
+        from gdrl.training.disgraph import train
+
+        vae, scores = self.vae(recipe), self.scores(recipe, variant)
+        read = read_scores(scores)
+        pixels = load_images(self.dataset, "train").pixels_of(read.ids)
+        matching = match(
+            Representation.load(vae).encode(pixels), read.levels, recipe.matching.threshold
+        )
+        names = self.folder / f"names-{_digest(vae.name, scores.name)}"
+        write_names(names, latent_rows(matching, read.attributes))
+        graph = self.folder / f"graph-{_digest(scores.name, recipe.graph.model_dump_json())}"
+        graph.mkdir(exist_ok=True)
+        (graph / "graph.json").write_text(json.dumps(self.graph(recipe, scores).to_dict()))
+        inputs = {"dataset": self.dataset, "vae": vae, "scores": scores}
+        return fit(train, recipe.disgraph, {**inputs, "names": names, "graph": graph}, self.folder)
+
+
+def fit(
+    train: Callable[[Any], None], recipe: BaseModel, inputs: Mapping[str, Path], folder: Path
+) -> Path:
+    """What a training function publishes, and ``cost.json``; found again where it was made."""
+    from gdrl.training.job import TrainingJob
+
+    made_of = [
+        train.__module__,
+        recipe.model_dump_json(),
+        *(inputs[k].name for k in sorted(inputs)),
+    ]
+    out = folder / f"{train.__module__.rpartition('.')[2]}-{_digest(*made_of)}"
+    if (out / "cost.json").exists():
+        return out
+    shutil.rmtree(out, ignore_errors=True)
+
+    def report(_step: int, _metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            shutil.copytree(checkpoint / "published", out)
+
+    start = time.process_time()
+    scale = TrainScale(checkpoint_every_steps=10**9)
+    train(TrainingJob(recipe, scale, inputs, rank=0, world_size=1, report=report))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cost = {"cpu_seconds": time.process_time() - start, "peak_mb": peak}
+    (out / "cost.json").write_text(json.dumps(cost))
+    return out
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def run(task: Task, work: Path) -> Record:
+    """Train and measure one row, or all rows of the graph table."""
+    bench = Bench(task, work)
+    if task.table == "graph":
+        from gem_measures import graph_rows  # type: ignore[import-not-found]
+
+        return {"rows": graph_rows(bench)}
+    variant = next(v for v in TABLES[task.table] if v.name == task.variant)
+    recipe = recipe_of(variant, task)
+    vae = bench.vae(recipe)
+    model = bench.disgraph(recipe, variant) if variant.joint else vae
+    from gem_measures import edits, relations_of, representation  # type: ignore[import-not-found]
+
+    if task.table == "interventions":
+        return {"rows": {variant.name: edits(bench, model, work)}}
+    scores = representation(bench, model) | _cost([vae] if model == vae else [vae, model], variant)
+    if variant.joint:
+        scores |= relations_of(bench, recipe, variant, model)
+    return {"rows": {variant.name: scores}}
+
+
+def _cost(trained: list[Path], variant: Variant) -> dict[str, float]:
+    """Of what the row needs: the paper's trains nothing before its one stage."""
+    needed = trained[-1:] if variant.paper else trained
+    costs = [json.loads((path / "cost.json").read_text()) for path in needed]
+    return {
+        "cpu_seconds": sum(cost["cpu_seconds"] for cost in costs),
+        "peak_mb": max(cost["peak_mb"] for cost in costs),
+    }
+
+
+def tasks_of(options: argparse.Namespace) -> list[Task]:
+    """Every run, in an order that completes one seed after another."""
+    budget = Budget(**{name: getattr(options, name) for name in Budget.__dataclass_fields__})
+    return [
+        Task(table, variant.name, world, seed, budget)
+        for seed, table in product(range(options.seeds), options.tables)
+        for world in TABLE_WORLDS[table]
+        if world in (options.worlds or TABLE_WORLDS[table])
+        for variant in TABLES[table]
+    ]
+
+
+def finished(out: Path) -> dict[str, Record]:
+    """The records of ``out`` by the task that they answer."""
+    lines = out.read_text().splitlines() if out.exists() else []
+    return {json.dumps(r["task"], sort_keys=True): r for r in map(json.loads, lines)}
+
+
+def complete(tasks: list[Task], options: argparse.Namespace) -> None:
+    """Run what is missing, each in a fresh process, and write it down as it ends."""
+    done = finished(options.out)
+    missing = [task for task in tasks if task.key() not in done]
+    print(f"{len(tasks) - len(missing)} of {len(tasks)} runs are in {options.out}")
+    context = multiprocessing.get_context("spawn")
+    for task in missing:
+        start = time.perf_counter()
+        with context.Pool(1) as pool:  # the peak of memory is a process's
+            record = pool.apply(run, (task, options.work))
+        record |= {"task": asdict(task), "wall_seconds": time.perf_counter() - start}
+        record |= {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
+        with options.out.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        print(f"{task.table} {task.world} {task.variant} seed {task.seed}: ", end="")
+        print(f"{record['wall_seconds']:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Run, resume, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--worlds", nargs="+", help="of each table's own; default all of them")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=8_000, help="training images of a world")
+    parser.add_argument("--test-images", type=int, default=2_000)
+    parser.add_argument("--fd-images", type=int, default=1_000, help="of fd_efflite0; 0 skips it")
+    parser.add_argument("--scored", type=int, default=1_500)
+    parser.add_argument("--vae-steps", type=int, default=2_000)
+    parser.add_argument("--disgraph-steps", type=int, default=2_500)
+    parser.add_argument("--reader-steps", type=int, default=500)
+    parser.add_argument("--out", type=Path, default=Path("gem.jsonl"))
+    parser.add_argument("--work", type=Path, default=Path("gem-work"), help="images and models")
+    parser.add_argument("--print", action="store_true", help="print what is in --out, run nothing")
+    options = parser.parse_args()
+    tasks = tasks_of(options)
+    if not options.print:
+        print(f"budget: {json.dumps(asdict(tasks[0].budget))}")
+        complete(tasks, options)
+    wanted = {task.key() for task in tasks}
+    records = [record for key, record in finished(options.out).items() if key in wanted]
+    print_tables(records, options.tables)
+
+
+if __name__ == "__main__":
+    main()

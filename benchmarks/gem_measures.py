@@ -1,0 +1,201 @@
+"""What benchmarks/gem.py measures of a model, a graph and an edit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gem_tables import GUIDED, UNSUPERVISED, Variant  # type: ignore[import-not-found]
+from gem_worlds import EDIT_SEED, PARAPHRASES, Reader, answers  # type: ignore[import-not-found]
+from numpy import ndarray
+from safetensors.numpy import load_file
+
+from gdrl import evaluation as measure
+from gdrl.config import Recipe
+from gdrl.data.scores import MAX_LEVEL, read_scores
+from gdrl.data.table import load_images
+from gdrl.graph import CorrelationGraph, build_graph, match
+from gdrl.models.factor_model import FactorModel
+from gdrl.models.representation import Representation
+
+EDGE, ASYMMETRY = 0.2, 0.1
+NUM_EDITED = 200
+NUM_READ = 4_000
+SHOWN, LEAKED = 0.5, 0.35
+"""As in RESULTS.md, section 4: what counts as shown, and as another attribute's moving."""
+
+
+def representation(bench: Any, folder: Path) -> dict[str, float | None]:
+    """Fast scores on the uncorrelated draw, and the size of the model."""
+    pixels, factors = bench.test
+    model = Representation.load(folder)
+    codes = model.encode(pixels).astype(np.float64)
+    rebuilt = model.decode(codes.astype(np.float32))
+    trees = measure.dci(codes, factors, fast=True)
+    tied = measure.pair_entanglement(trees.importance, bench.world.pair)
+    told = measure.infomec(codes, factors, fast=True)
+    scores: dict[str, float | None] = {
+        "mig": measure.mig(codes, factors),
+        "dci_d": trees.disentanglement,
+        "factor_vae_score": measure.factor_vae_score(codes, factors, fast=True),
+        "info_m": told.infom,
+        "info_e": told.infoe,
+        "info_c": told.infoc,
+        "pair_tied": tied.pair,
+        "others_tied": tied.others,
+        "matched_95": float((measure.attribute_auroc(codes, factors) >= 0.95).mean()),
+        "mse": measure.mse(pixels / np.float32(255), rebuilt / np.float32(255)),
+        "parameters": sum(w.size for w in load_file(folder / "model.safetensors").values()),
+    }
+    number = bench.task.budget.fd_images
+    if number:
+        real, fake = (x[:number] / np.float32(255) for x in (pixels, rebuilt))
+        scores["fd_efflite0"] = measure.fd_efflite0(real, fake)
+    return {name: _finite(value) for name, value in scores.items()}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def relations(
+    weights: ndarray, truth: ndarray, bounds: tuple[ndarray, ndarray] | None = None
+) -> dict[str, float | None]:
+    """A graph against the population; intervals where it has some."""
+    scores: dict[str, float | None] = {
+        "edge_auroc": measure.edge_auroc(weights, truth, EDGE),
+        "sign": measure.sign_accuracy(weights, truth, EDGE),
+        "direction": measure.direction_accuracy(weights, truth, ASYMMETRY),
+        "weight_error": measure.weight_error(weights, truth),
+    }
+    if bounds is not None:
+        scores["coverage"] = measure.interval_coverage(*bounds, truth)
+    return {name: _finite(value) for name, value in scores.items()}
+
+
+def relations_of(
+    bench: Any, recipe: Recipe, variant: Variant, model: Path
+) -> dict[str, float | None]:
+    """Of the measured graph and of the refined one."""
+    graph = bench.graph(recipe, bench.scores(recipe, variant))
+    truth = _truth(bench, graph.names)
+    refined = relations(_graph(model).adjacency, truth)
+    measured = relations(graph.adjacency, truth, (graph.lower, graph.upper))
+    return measured | {f"refined_{name}": value for name, value in refined.items()}
+
+
+def _graph(folder: Path) -> CorrelationGraph:
+    return CorrelationGraph.from_dict(json.loads((folder / "graph.json").read_text()))
+
+
+def _truth(bench: Any, names: tuple[str, ...]) -> ndarray:
+    order = [bench.world.names.index(name) for name in names]
+    truth: ndarray = bench.world.truth()[np.ix_(order, order)]
+    return truth
+
+
+def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
+    """The MLLM's graph by each measure, refined, asked otherwise, and the controls."""
+    recipe = bench.recipe(GUIDED)
+    settings, truth = recipe.graph.measurement, bench.world.truth()
+    scores = read_scores(bench.scores(recipe, GUIDED))
+
+    def built(levels: ndarray, **changes: object) -> dict[str, float | None]:
+        graph = build_graph(levels, bench.world.names, **{**settings, **changes})
+        return relations(graph.adjacency, truth, (graph.lower, graph.upper))
+
+    rows = {
+        "mllm": built(scores.levels),
+        "mllm_somers_d": built(scores.levels, measure="somers_d"),
+        "mllm_spearman": built(scores.levels, measure="spearman"),
+        "labels": built(_labels(bench, scores.ids)),
+        "data_only": relations(_data_only(bench, recipe, scores), truth),
+        "random": relations(_random(bench), truth),
+        "identity": relations(np.zeros_like(truth), truth),
+    }
+    for number, wording in enumerate(PARAPHRASES if not bench.world.is_grid else (), start=1):
+        said = answers(bench.world, bench.folder, bench.dataset, bench.task.seed, wording)[1]
+        levels = said[: len(scores.ids)] @ np.arange(said.shape[2]) / MAX_LEVEL
+        rows[f"paraphrase_{number}"] = built(levels)
+    for name, variant in (("refined_guided", GUIDED), ("refined_unsupervised", UNSUPERVISED)):
+        trained = bench.disgraph(bench.recipe(variant), variant)
+        rows[name] = relations(_graph(trained).adjacency, truth)
+    return rows
+
+
+def _labels(bench: Any, ids: ndarray) -> ndarray:
+    table = load_images(bench.dataset, "train")
+    factors = np.stack([table.factors[name] for name in bench.world.names], axis=1)
+    return factors[np.searchsorted(table.ids, ids)]
+
+
+def _random(bench: Any) -> ndarray:
+    size = len(bench.world.names)
+    weights = np.random.default_rng([bench.task.seed, 2]).uniform(-1, 1, (size, size))
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def _data_only(bench: Any, recipe: Recipe, scores: Any) -> ndarray:
+    """Correlation of the β-VAE's posterior means; scores say which latent is which, no more."""
+    pixels = load_images(bench.dataset, "train").pixels_of(scores.ids)
+    codes = Representation.load(bench.vae(recipe)).encode(pixels)
+    matched = match(codes, scores.levels, threshold=0.0)
+    weights = np.zeros((scores.levels.shape[1],) * 2)
+    named = {x.attribute: x for x in matched.latents if x.attribute is not None}
+    spread = codes.std(axis=0).clip(1e-6)
+    for i, first in named.items():
+        for j, second in named.items():
+            if i != j:
+                a, b = codes[:, first.index], codes[:, second.index]
+                covariance = ((a - a.mean()) * (b - b.mean())).mean() * first.sign * second.sign
+                weights[i, j] = covariance / (spread[first.index] * spread[second.index])
+    return weights
+
+
+def edits(bench: Any, folder: Path, work: Path) -> dict[str, float | None]:
+    """Set each attribute absent and present; what does the reader see move, and should it?
+
+    An attribute that no latent carries cannot be set: it moves nothing.
+    """
+    model = FactorModel.open(folder)
+    names = model.graph.names
+    order = [bench.world.names.index(name) for name in names]
+    reader = Reader(work, NUM_READ, bench.task.budget.reader_steps)
+    images = np.stack(list(bench.world.draw(NUM_EDITED, EDIT_SEED + bench.task.seed)[1]))
+    moved, alone = (_effects(model, reader, images, p)[:, order] for p in (True, False))
+    truth = bench.world.effects()[np.ix_(order, order)]
+    agreed = measure.intervention_consistency(moved, truth)
+    off = ~np.eye(len(names), dtype=bool)
+    own, leak = alone.diagonal(), np.abs(np.where(off, alone, 0))
+    weights = model.graph.adjacency[off]
+    follows = np.corrcoef(moved[off], weights)[0, 1] if moved[off].std() and weights.std() else None
+    scores: dict[str, float | None] = {
+        "agreement": agreed.agreement,
+        "error": agreed.error,
+        "spillover": agreed.spillover,
+        "null_agreement": measure.intervention_consistency(0 * truth, truth).agreement,
+        "own_effect": own.mean(),
+        "leakage": leak[off].mean(),
+        "largest_leak": leak.max(),
+        "shown": float(((own > SHOWN) & (leak.max(axis=1) < LEAKED)).mean()),
+        "follows_graph": follows,
+        "reader_accuracy": reader.accuracy,
+    }
+    return {name: _finite(value) for name, value in scores.items()}
+
+
+def _effects(model: FactorModel, reader: Reader, images: ndarray, propagate: bool) -> ndarray:
+    """``[i, j]``: how much more probable attribute j of the world is with i present than absent."""
+    codes = model.encode(images)
+    rows = []
+    for name in model.graph.names:
+        if name not in model.names:
+            rows.append(np.zeros(reader.read(images[:1]).shape[1]))
+            continue
+        present, absent = (
+            reader.read(model.decode(model.set_levels(codes, {name: level}, propagate=propagate)))
+            for level in (1.0, 0.0)
+        )
+        rows.append((present - absent).mean(axis=0))
+    return np.stack(rows)

@@ -1,0 +1,30 @@
+"""Which encoder and decoder a recipe's ``net`` names."""
+
+from typing import Literal, TypeAlias
+
+from gdrl.errors import ConfigError
+from gdrl.models.decoder import Decoder
+from gdrl.models.encoder import IMAGE_SIZE, Encoder
+from gdrl.models.residual import ResidualDecoder, ResidualEncoder
+
+Net: TypeAlias = Literal["conv", "residual"]
+RESIDUAL_SIZES = (64, 128, 256)
+
+
+def build_pair(
+    net: Net, latent_dim: int, image_size: int
+) -> tuple[Encoder | ResidualEncoder, Decoder | ResidualDecoder]:
+    """Encoder and decoder for square images of ``image_size`` pixels.
+
+    Raises:
+        ConfigError: no such net, or none for this size.
+    """
+    if net == "conv" and image_size == IMAGE_SIZE:
+        return Encoder(latent_dim), Decoder(latent_dim)
+    if net == "residual" and image_size in RESIDUAL_SIZES:
+        return ResidualEncoder(latent_dim, image_size), ResidualDecoder(latent_dim, image_size)
+    raise ConfigError(
+        f"recipe.vae.net = {net} takes no images of {image_size} pixels; conv takes {IMAGE_SIZE}, "
+        f"residual takes {', '.join(map(str, RESIDUAL_SIZES))}: set recipe.vae.net or "
+        "recipe.dataset.image_size"
+    )
