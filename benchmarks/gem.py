@@ -68,14 +68,13 @@ class Task:
 def recipe_of(variant: Variant, task: Task) -> Recipe:
     """The recipe that a row trains by."""
     base = load(RECIPES / ("gem_paper.toml" if variant.paper else "gem.toml")).recipe
-    steps, budget = {"seed": task.seed}, task.budget
+    content, budget = base.model_dump(), task.budget
     total = budget.vae_steps + budget.disgraph_steps
-    vae = {**steps, "steps": budget.vae_steps if variant.joint else total, **variant.vae}
-    joint = {**steps, "steps": total if variant.paper else budget.disgraph_steps}
-    content = base.model_dump()
-    content["vae"] |= vae
-    content["graph"] |= variant.graph
-    content["disgraph"] |= {**joint, **variant.disgraph}
+    for section in ("vae", "graph", "disgraph"):
+        content[section] |= {"seed": task.seed, **getattr(variant, section)}
+    content["vae"]["steps"] = budget.vae_steps if variant.joint else total
+    warm = content["disgraph"]["warm_start"]
+    content["disgraph"]["steps"] = budget.disgraph_steps if warm else total
     return Recipe.model_validate(content)
 
 
@@ -98,7 +97,7 @@ class Bench:
 
     def scores(self, recipe: Recipe, variant: Variant) -> Path:
         """The answers that a row may use."""
-        from gem_worlds import answers, write_scores  # type: ignore[import-not-found]
+        from gem_worlds import answers, write_scores
 
         names, number = self.attributes(recipe), variant.num_scored or self.task.budget.scored
         ids, said = answers(self.world, self.folder, self.dataset, self.task.seed)
@@ -129,7 +128,7 @@ class Bench:
 
     def disgraph(self, recipe: Recipe, variant: Variant) -> Path:
         """The joint stage, with its names and graph beside it."""
-        from gem_worlds import write_names  # type: ignore[import-not-found]
+        from gem_worlds import write_names
 
         from gdrl.data.scores import read_scores
         from gdrl.data.table import load_images
@@ -197,19 +196,19 @@ def run(task: Task, work: Path) -> Record:
     recipe = recipe_of(variant, task)
     vae = bench.vae(recipe)
     model = bench.disgraph(recipe, variant) if variant.joint else vae
-    from gem_measures import edits, relations_of, representation  # type: ignore[import-not-found]
+    from gem_measures import edits, relations_of, representation
 
     if task.table == "interventions":
         return {"rows": {variant.name: edits(bench, model, work)}}
-    scores = representation(bench, model) | _cost([vae] if model == vae else [vae, model], variant)
+    scores = representation(bench, model) | _cost(vae, model, recipe)
     if variant.joint:
         scores |= relations_of(bench, recipe, variant, model)
     return {"rows": {variant.name: scores}}
 
 
-def _cost(trained: list[Path], variant: Variant) -> dict[str, float]:
-    """Of what the row needs: the paper's trains nothing before its one stage."""
-    needed = trained[-1:] if variant.paper else trained
+def _cost(vae: Path, model: Path, recipe: Recipe) -> dict[str, float]:
+    """Of what the row needs: a model made in one stage has nothing of the VAE."""
+    needed = {vae, model} if recipe.disgraph.warm_start else {model}
     costs = [json.loads((path / "cost.json").read_text()) for path in needed]
     return {
         "cpu_seconds": sum(cost["cpu_seconds"] for cost in costs),

@@ -218,14 +218,14 @@ class Reader:
             logits = self._net(to_images(pixels[rows]))[0]
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[rows])
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
     @torch.no_grad()
     def read(self, pixels: ndarray) -> ndarray:
         """Probabilities (image, attribute)."""
-        parts = torch.from_numpy(pixels).split(256)
-        return torch.cat([self._net(to_images(p))[0].sigmoid() for p in parts]).numpy()
+        parts = [torch.from_numpy(pixels[at : at + 256]) for at in range(0, len(pixels), 256)]
+        return torch.cat([self._net(to_images(part))[0].sigmoid() for part in parts]).numpy()
 
 
 def write_names(path: Path, rows: Sequence[dict[str, object]]) -> None:

@@ -18,6 +18,9 @@ KEPT_REPLY = 2_000
 MAX_TOKENS = 32
 """Room for an attribute's name in a small JSON object; a longer reply is no answer."""
 
+TEXT_TOKENS = 256
+"""Room for the reply to a query without options."""
+
 LOGPROBS = {"logprobs": True, "top_logprobs": 20}
 
 ONE_OPTION = "\nAnswer with one of these and nothing else: {options}"
@@ -64,7 +67,7 @@ def request(
         "model": model,
         "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
         "temperature": 0,
-        "max_tokens": MAX_TOKENS,
+        "max_tokens": MAX_TOKENS if query.options else TEXT_TOKENS,
     }
 
 
@@ -90,6 +93,8 @@ def understand(body: str, options: Sequence[str]) -> Answer:
     kept = (refusal or reply)[:KEPT_REPLY]
     if refusal or choice.finish_reason == "content_filter" or is_refusal(reply):
         return Answer("refused", reason="the model refused", reply=kept)
+    if not options:
+        return Answer("ok" if reply else "unparsable", () if reply else None, reply=kept)
     chosen = parse_option(reply, options)
     if chosen is None:
         return Answer("unparsable", reason="the reply names no single option", reply=kept)

@@ -22,7 +22,7 @@ class Query:
     """Encoded pictures (PNG or JPEG), in the order they are shown."""
     question: str
     options: tuple[str, ...]
-    """The answers allowed, at least two, all different."""
+    """The answers allowed, at least two, all different; none asks for text."""
     version: str
     """Version of the question's wording; stored with every score."""
 
@@ -33,7 +33,7 @@ class Answer:
 
     status: Status
     probabilities: tuple[float, ...] | None = None
-    """One per option, summing to 1; ``None`` unless ``status`` is ``ok``."""
+    """One per option, summing to 1, so none for text; ``None`` unless ``status`` is ``ok``."""
     reason: str = ""
     """Why there are no probabilities."""
     reply: str = ""

@@ -97,7 +97,7 @@ class OpenAIEngine:
 
     def _answer_one(self, query: Query, pictures: Sequence[str]) -> Answer:
         answer = self._asked(query, request(self.model, query, pictures))
-        if answer.status != "unparsable":
+        if answer.status != "unparsable" or not query.options:
             return answer
         repaired = self._asked(query, request(self.model, query, pictures, again=True))
         return repaired if repaired.status == "ok" else answer
@@ -122,6 +122,8 @@ class OpenAIEngine:
 
         A request that is rejected with and without says nothing of what is offered.
         """
+        if not options:
+            return self._request("POST", "chat/completions", json.dumps(body))
         extras: tuple[Mapping[str, Any], ...] = ({}, LOGPROBS, {**LOGPROBS, **schema(options)})
         for offers in range(self._offers, -1, -1):
             text = json.dumps({**body, **extras[offers]})

@@ -1,7 +1,7 @@
 """Any image-and-text model of transformers, in process: probabilities from the logits.
 
-One forward pass, no text generated. A LLaVA gets more: its vision tower sees each picture once, and
-all questions about the same pictures share one packed sequence.
+One forward pass; text is generated for queries without options alone. A LLaVA gets more: its vision
+tower sees each picture once, and all questions about the same pictures share one packed sequence.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from gdrl.errors import ConfigError, DataError
+from gdrl.mllm.completions import TEXT_TOKENS
 from gdrl.mllm.engine import Answer, Query
 from gdrl.mllm.images import decode
 from gdrl.mllm.llava import Layout, logits_at, picture_features
@@ -99,6 +100,11 @@ class TransformersEngine:
             index: Answer("failed", reason=reason)
             for index, query in enumerate(queries)
             if (reason := _failure(query, failures))
+        }
+        answers |= {
+            index: Answer("ok", (), reply=self._written(query, pictures))
+            for index, query in enumerate(queries)
+            if index not in answers and not query.options
         }
         asks = [
             _Ask(index, query, reading)
@@ -205,6 +211,19 @@ class TransformersEngine:
                 logits = self._weights(**inputs, logits_to_keep=length + 1, use_cache=False).logits
                 log_probabilities = logits[:, -(length + 1) :].float().log_softmax(dim=-1).cpu()
                 yield from zip(batch, log_probabilities, strict=True)
+
+    def _written(self, query: Query, pictures: Pictures) -> str:
+        """What the model writes, taking the likeliest token each time."""
+        inputs = self._processor(
+            text=[chat_prompt(self._processor, len(query.images), query.question)],
+            images=[[pictures[image] for image in query.images]],
+            return_tensors="pt",
+        )
+        inputs = {name: self._moved(tensor) for name, tensor in dict(inputs).items()}
+        written = self._weights.generate(**inputs, max_new_tokens=TEXT_TOKENS, do_sample=False)
+        new = written[0, inputs["input_ids"].shape[1] :]
+        reply: str = self._processor.tokenizer.decode(new, skip_special_tokens=True)
+        return reply.strip()
 
     def _pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "images 3 height width"]:
         batch = self._processor.image_processor(list(images), return_tensors="pt")

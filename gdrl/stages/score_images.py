@@ -19,6 +19,7 @@ from gdrl.distributed.rows import SCHEMA
 from gdrl.distributed.serve import Serving, serving
 from gdrl.distributed.stream import score_stream
 from gdrl.errors import DataError
+from gdrl.stages.attributes import discover
 from gdrl.stages.domain import SAMPLE, Domain, check_domain
 from gdrl.stages.so_far import SoFar, rounds
 from gdrl.tracking import Progress, say
@@ -28,17 +29,21 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Ask about ``recipe.scores.num_images`` images of the training split, or until it is enough.
 
     Raises:
-        DataError: most questions failed, or not one was answered; there are no training images.
+        DataError: most questions failed, or not one was answered; there are no training images;
+            the MLLM proposed no attributes.
     """
     recipe, dataset = config.recipe, inputs["dataset"]
-    attributes = recipe.attributes or read_description(dataset).attributes
     ids = _chosen(_train_ids(dataset), recipe.scores)
-    sample = next(stream_images(dataset, SAMPLE, "train")).pixels
-    domain = check_domain(recipe.mllm, sample, attributes)
-    if domain.message:
-        say(f"WARNING  score_images: {domain.message}")
-    so_far = SoFar(attributes, len(ids), recipe.graph, open_store(out.training))
     with serving(recipe.mllm, config.scale.mllm) as mllm:
+        if recipe.attributes == "discover":
+            attributes = discover(config, inputs, ids, mllm, out.path)
+        else:
+            attributes = recipe.attributes or read_description(dataset).attributes
+        sample = next(stream_images(dataset, SAMPLE, "train")).pixels
+        domain = check_domain(recipe.mllm, sample, attributes)
+        if domain.message:
+            say(f"WARNING  score_images: {domain.message}")
+        so_far = SoFar(attributes, len(ids), recipe.graph, open_store(out.training))
         _ask(config, inputs, ids, so_far, mllm, out.path / "scores.parquet")
     _check(so_far.counts, out.path / "scores.parquet")
     _describe(out.path, so_far, len(ids), mllm, domain)

@@ -9,6 +9,7 @@ import pytest
 from gdrl.config import MLLMRecipe
 from gdrl.errors import ConfigError
 from gdrl.mllm.open import open_engine
+from gdrl.mllm.proposals import proposal_query
 from gdrl.mllm.questions import LEVELS, naming_query, score_query
 from tests.mllm import architectures
 
@@ -38,6 +39,8 @@ def test_it_answers_by_its_path_and_alone_as_in_a_batch(
         (alone,) = engine.answer([query])
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-4)
         assert sum(answer.probabilities or ()) == pytest.approx(1)
+    (open_answer,) = engine.answer([proposal_query(images[0])])
+    assert (open_answer.status, open_answer.probabilities) == ("ok", ())
     hat, other_picture = together[0].probabilities, together[2].probabilities
     assert len(hat or ()) == len(LEVELS)
     assert hat != pytest.approx(other_picture, abs=1e-4), "it looks at the picture"

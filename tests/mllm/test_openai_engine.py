@@ -13,6 +13,7 @@ from gdrl.config import MLLMRecipe
 from gdrl.errors import ConfigError, EndpointError
 from gdrl.mllm.open import open_engine
 from gdrl.mllm.openai_engine import OpenAIEngine
+from gdrl.mllm.proposals import proposal_query
 from gdrl.mllm.questions import score_query
 
 Reply = tuple[int, str] | tuple[int, str, dict[str, str]]
@@ -98,6 +99,20 @@ def test_pictures_travel_as_data_uris(server: ScriptedServer, images: list[bytes
     assert text["text"].endswith("hat")
     assert answer.status == "ok"
     assert answer.probabilities == (0, 0, 0, 1, 0, 0)
+
+
+def test_a_query_without_options_asks_for_text(server: ScriptedServer, images: list[bytes]) -> None:
+    engine = _engine(server)
+    server.reply = lambda _: (200, completion('["hat"]'))
+    (answer,) = engine.answer([proposal_query(images[0])])
+    assert (answer.status, answer.probabilities, answer.reply) == ("ok", (), '["hat"]')
+    asked = server.requests[-1]
+    assert not {"response_format", "logprobs"} & set(asked)
+    assert asked["max_tokens"] > 100
+    server.reply = lambda _: (200, completion(""))
+    assert engine.answer([proposal_query(images[0])])[0].status == "unparsable"
+    engine.answer([score_query(images[0], "hat")])
+    assert "response_format" in server.requests[-2], "what the server offers is still asked for"
 
 
 def test_log_probabilities_are_used_where_offered(

@@ -23,6 +23,7 @@ from gdrl.errors import ConfigError
 from gdrl.mllm import embedded
 from gdrl.mllm.engine import Query
 from gdrl.mllm.images import decode
+from gdrl.mllm.proposals import proposal_query
 from gdrl.mllm.questions import LEVELS, naming_query, score_query
 from gdrl.mllm.transformers_engine import TransformersEngine
 from gdrl.training.tiny_llava.architecture import CHAT_TEMPLATE, build_processor
@@ -51,6 +52,18 @@ def test_packed_answers_equal_those_of_one_plain_call_each(
     queries.append(naming_query(images[:3], ATTRIBUTES))
     for query, answer in zip(queries, engine.answer(queries), strict=True):
         assert answer.probabilities == pytest.approx(_plain(random_llava, query), abs=1e-5)
+
+
+def test_a_query_without_options_is_answered_in_words(
+    engine: TransformersEngine, images: list[bytes]
+) -> None:
+    first, score, second = engine.answer(
+        [proposal_query(images[0]), score_query(images[0], "hat"), proposal_query(images[1])]
+    )
+    assert [answer.probabilities for answer in (first, second)] == [(), ()]
+    assert isinstance(first.reply, str)
+    assert len(score.probabilities or ()) == len(LEVELS)
+    assert engine.answer([proposal_query(images[0])])[0].reply == first.reply
 
 
 def test_order_is_kept_and_neighbours_do_not_matter(
