@@ -122,7 +122,7 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
     if not scale.use_gpu:
         environment["DS_ACCELERATOR"] = "cpu"
     return TorchTrainer(
-        work,
+        work,  # type: ignore[arg-type]  # Ray Train returns what it returns
         train_loop_config={"task": task},
         torch_config=TorchConfig(backend="nccl" if scale.use_gpu else "gloo"),
         scaling_config=ScalingConfig(

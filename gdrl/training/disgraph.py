@@ -92,7 +92,8 @@ def train(job: TrainingJob) -> None:
 
     def ids_at(step: int) -> Int64[ndarray, " batch"]:
         scored, rest = rows_at(step)
-        return images.ids[np.concatenate([annotations.positions[scored], rest])]
+        positions = np.concatenate([annotations.positions[scored], rest])
+        return np.asarray(images.ids[positions])
 
     loop.run(job, recipe, engine, batch_at, ids_at, publish)
 

@@ -20,7 +20,7 @@ def varimax(
         rotated = loadings @ rotation
         gradient = loadings.T @ (rotated**3 - rotated * (rotated**2).mean(axis=0))
         left, values, right = np.linalg.svd(gradient)
-        rotation = left @ right
+        rotation = np.asarray(left @ right)
         if values.sum() < criterion * (1 + tolerance):
             return rotation
         criterion = values.sum()
