@@ -218,7 +218,7 @@ class Reader:
             logits = self._net(to_images(pixels[rows]))[0]
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[rows])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
 
     @torch.no_grad()
