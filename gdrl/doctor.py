@@ -119,7 +119,8 @@ def check_mllm(config: RunConfig) -> str:
     where = f"at {recipe.endpoint}" if recipe.endpoint else "in this process"
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(picture, "png")
-    attribute = (*config.recipe.attributes, "smiling")[0]
+    listed = config.recipe.attributes
+    attribute = listed[0] if isinstance(listed, tuple) and listed else "smiling"
     engine = open_engine(recipe, timeout_seconds=ANSWER_SECONDS)
     (answer,) = engine.answer([score_query(picture.getvalue(), attribute)])
     if answer.status != "ok":
