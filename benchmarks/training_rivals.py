@@ -65,7 +65,7 @@ def pythae(images: Tensor, settings: Settings) -> int:
         )
         model = BetaVAE(config, WrappedEncoder(), WrappedDecoder())
         TrainingPipeline(model=model, training_config=training)(train_data=images)
-    return epochs * len(images)
+    return int(epochs * len(images))
 
 
 def disent(images: Tensor, settings: Settings) -> int:

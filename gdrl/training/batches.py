@@ -6,8 +6,8 @@ position is its step.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from gdrl.errors import ConfigError
 from gdrl.training.job import TrainingJob
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """Every ``count``-th row of a batch, from ``index`` on."""
 
     index: int

@@ -77,7 +77,7 @@ def read_state(folder: Path) -> TrainingState:
     path = folder / FILE
     if not path.is_file():
         raise TrainingFailed(f"{folder} holds no {FILE}: not a checkpoint; delete it to start anew")
-    found: dict[str, ByName] = {WEIGHTS: {}} | {kind: {} for kind in MOMENTS}
+    found: dict[str, ByName] = {kind: {} for kind in (WEIGHTS, *MOMENTS)}
     try:
         with safe_open(path, framework="pt") as file:
             step = int(file.metadata()["step"])

@@ -89,7 +89,10 @@ def train(job: TrainingJob) -> None:
 
     def ids_at(step: int) -> Int64[ndarray, " batch"]:
         scored, rest = rows_at(step)
-        return images.ids[np.concatenate([annotations.positions[scored], rest])]
+        ids: Int64[ndarray, " batch"] = images.ids[
+            np.concatenate([annotations.positions[scored], rest])
+        ]
+        return ids
 
     loop.run(job, recipe, engine, batch_at, ids_at, publish)
 
