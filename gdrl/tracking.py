@@ -109,8 +109,8 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[MlflowRun]:
             "tracking.mlflow = true needs MLflow, which is not installed: pip install "
             "mlflow-skinny, or set tracking.mlflow = false"
         ) from error
-    client = MlflowClient()
     try:
+        client = MlflowClient()
         run_id = _find_or_begin(client, name, params)
     except MlflowException as error:
         raise ConfigError(

@@ -82,9 +82,10 @@ def test_the_rest_takes_as_long_as_the_pace_since_the_start_says(
 
 @pytest.fixture
 def mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """MLflow's client on a store of its own."""
+    """MLflow's client on a store of its own: of files, which needs no database and no server."""
     client = pytest.importorskip("mlflow").MlflowClient
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     return client()
 
 
@@ -108,6 +109,15 @@ def test_a_resumed_training_goes_on_in_its_mlflow_run(mlflow: Any) -> None:
     assert [(metric.step, metric.value) for metric in history] == [(50, 2), (100, 1), (150, 0.5)]
     assert found["vae-1"].data.params == {"beta": "4.0"}
     assert found["vae-1"].info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_a_store_that_mlflow_refuses_is_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://roof")
+    with pytest.raises(ConfigError, match="correct MLFLOW_TRACKING_URI"), mlflow_run("vae-1", {}):
+        pass
 
 
 def test_without_mlflow_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ def whole_moments(engine: Any, deepspeed: Any) -> dict[str, ByName]:
     """Kind to parameter to tensor, on the CPU; every rank must ask."""
     whole, adam = deepspeed.utils.safe_get_full_optimizer_state, _adam(engine)
     found: dict[str, ByName] = {kind: {} for kind in MOMENTS}
-    shared: Any = (
-        None if engine.zero_optimization_stage() == 0 else next(iter(adam.state.values()), {})
-    )
+    shared: dict[str, Any] | None = None
+    if engine.zero_optimization_stage() > 0:
+        shared = next(iter(adam.state.values()), {})
     for name, param in _trained(engine.module):
         state = adam.state[param] if shared is None else shared
         if not state:

@@ -70,6 +70,8 @@ def _work(ranks: Ranks, rank: int, meeting: Path) -> None:
             partial = ranks.checkpoints / "partial"
             shutil.move(checkpoint, partial)
             partial.rename(ranks.checkpoints / f"step-{step}")
+        else:
+            shutil.rmtree(checkpoint)
 
     ranks.checkpoints.mkdir(exist_ok=True)
     scale = TrainScale(
