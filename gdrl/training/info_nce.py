@@ -86,7 +86,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         total = gradient.contiguous().clone()
         distributed.all_reduce(total)  # every rank's loss looked at these rows
         return total.chunk(_world_size())[distributed.get_rank()]
