@@ -77,7 +77,8 @@ def von_mises_fisher(means: Rows, kappa: float, rng: np.random.Generator) -> Row
     along = _cosines(num_pairs, dim, kappa, rng)[:, None]
     across = rng.standard_normal(means.shape)
     across = _projected(across - (across * means).sum(axis=1, keepdims=True) * means)
-    return np.asarray(along * means + np.sqrt(1 - along**2) * across)
+    drawn: Rows = along * means + np.sqrt(1 - along**2) * across
+    return drawn
 
 
 def _cosines(

@@ -28,6 +28,7 @@ from gdrl.training.job import Report, TrainingJob
 
 SCORE_EVERY_STEPS = 250
 CURVE_PAIRS = 4_096
+START_PAIRS = 4_096
 FINAL_PAIRS = 61_440
 """Ten batches of 6,144, as the code that the study descends from."""
 
@@ -112,6 +113,8 @@ def train(job: TrainingJob) -> None:
     torch.manual_seed(recipe.seed)
     latents = recipe.latents
     encoders = PairEncoders(latents.dim + latents.private_dim, latents.dim, recipe.encoder_space)
+    if recipe.encoder_space == "sphere":
+        encoders.spread(*world.batch(recipe.steps, START_PAIRS, recipe.seed))
     engine = Engine(PairObjective(encoders, recipe), job, recipe)
 
     def batch_at(step: int, part: Part) -> Observed:

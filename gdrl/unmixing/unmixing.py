@@ -64,7 +64,7 @@ def fit_unmixing(
         num_components: how many.
         method: the rotation.
         seed: of the random rotation, with which FastICA begins.
-        max_iterations: of FastICA on each level of rows, or of varimax.
+        max_iterations: of FastICA over all rows, or of varimax.
         tolerance: when to stop.
 
     Raises:

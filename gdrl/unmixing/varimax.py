@@ -14,7 +14,7 @@ def varimax(
     Raises:
         TrainingFailed: the criterion still grows after ``max_iterations``.
     """
-    rotation = np.eye(loadings.shape[1])
+    rotation: Float[np.ndarray, "component component"] = np.eye(loadings.shape[1])
     criterion = 0.0
     for _ in range(max_iterations):
         rotated = loadings @ rotation

@@ -12,7 +12,7 @@ from gdrl.training import contrastive
 from gdrl.training.contrastive import PairObjective, PairWorld, score, train
 
 SPHERE = PairedLatentsRecipe(dim=2, private_dim=1)
-BALL = PairedLatentsRecipe(dim=3, private_dim=1)
+BALL = PairedLatentsRecipe(dim=3, private_dim=0)
 BOX = PairedLatentsRecipe(
     space="box", dim=2, private_dim=1, conditional="laplace", conditional_scale=0.05
 )
@@ -53,15 +53,14 @@ def test_matched_settings_recover_the_latents(latents, score_name, least, job, r
         latents=latents,
         encoder_space=latents.space,
         temperature=latents.conditional_scale,
-        steps=600,
-        batch_size=128,
-        learning_rate=3e-3,
+        steps=450,
+        batch_size=256,
     )
     train(job(recipe))
     _, metrics = reports.rows[-1]
     assert metrics[score_name] > least
-    assert metrics["loss"] < math.log(128) - 1
-    assert metrics["r2_private"] < 0.2
+    assert metrics["loss"] < math.log(256) - 1
+    assert metrics.get("r2_private", 0.0) < 0.2
 
 
 @pytest.mark.parametrize("space", ["sphere", "box", "unbounded"])
