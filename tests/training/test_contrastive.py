@@ -47,18 +47,18 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports) -> Non
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
-@pytest.mark.parametrize(("latents", "score_name", "least"), [(BALL, "r2", 0.9), (BOX, "mcc", 0.9)])
-def test_matched_settings_recover_the_latents(latents, score_name, least, job, reports) -> None:
+@pytest.mark.parametrize(("latents", "score_name", "steps"), [(BALL, "r2", 450), (BOX, "mcc", 900)])
+def test_matched_settings_recover_the_latents(latents, score_name, steps, job, reports) -> None:
     recipe = ContrastiveRecipe(
         latents=latents,
         encoder_space=latents.space,
         temperature=latents.conditional_scale,
-        steps=450,
+        steps=steps,
         batch_size=256,
     )
     train(job(recipe))
     _, metrics = reports.rows[-1]
-    assert metrics[score_name] > least
+    assert metrics[score_name] > 0.9
     assert metrics["loss"] < math.log(256) - 1
     assert metrics.get("r2_private", 0.0) < 0.2
 
