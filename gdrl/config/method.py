@@ -1,0 +1,198 @@
+"""The method, stage by stage, from the beta-VAE to what is measured at the end."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gdrl.config.section import (
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+)
+
+
+class VaeRecipe(Section):
+    """The unsupervised beta-VAE (Higgins et al. 2017), or an objective to compare it with."""
+
+    latent_dim: PositiveInt = 20
+    objective: Literal["beta_vae", "vae", "beta_tcvae", "factor_vae"] = "beta_vae"
+    """``vae`` sets beta to 1. ``beta_tcvae`` (Chen et al. 2018) and ``factor_vae`` (Kim & Mnih
+    2018) press on the total correlation of the latents, and run on one worker."""
+    beta: NonNegativeFloat = 4.0
+    """Weight of the KL (``beta_vae``), of the total correlation within it (``beta_tcvae``), or of
+    the total correlation on top of it (``factor_vae``, whose paper writes gamma: 10 to 100)."""
+    reconstruction: Literal["gaussian", "bernoulli"] = "gaussian"
+    reconstruction_weight: PositiveFloat = 10.0
+    """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
+    capacity: NonNegativeFloat = 0.0
+    """Target KL in nats, raised linearly over training (Burgess et al. 2018); 0 turns it off."""
+    net: Literal["conv", "residual"] = "conv"
+    """``conv``: four convolutions, 64 pixels (Locatello et al. 2019). ``residual``: 64, 128 or 256
+    pixels, at 6.5 times the arithmetic for 64. The joint stage takes over the pair."""
+    steps: PositiveInt = 2_000
+    batch_size: PositiveInt = 32
+    """Global batch: each worker takes its slice, so results do not depend on their number."""
+    learning_rate: PositiveFloat = 2e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16`` is for machines that compute in it, as GPUs do: a CPU core with AMX gained half
+    (613 to 398 images/s), one without lost more than half (127 to 330)."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _capacity_for_kl(self) -> "VaeRecipe":
+        if self.capacity and self.objective in ("beta_tcvae", "factor_vae"):
+            raise ValueError(
+                f"recipe.vae.capacity: {self.objective} has no target KL; set capacity = 0, or "
+                "objective = beta_vae"
+            )
+        return self
+
+
+class MLLMRecipe(Section):
+    """Who answers the questions."""
+
+    model: str = "embedded"
+    """``embedded`` (the tiny LLaVA in this package), a transformers directory, or the name that
+    ``endpoint`` serves."""
+    endpoint: str = ""
+    """Base URL of an OpenAI-compatible server (``http://host:port/v1``); empty runs ``model`` on
+    Ray Serve."""
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> "MLLMRecipe":
+        if "@" in self.endpoint:
+            raise ValueError(
+                "recipe.mllm.endpoint holds a name or password, and recipes are stored with "
+                "results; give the key in the environment, as OPENAI_API_KEY"
+            )
+        return self
+
+
+class ScoresRecipe(Section):
+    """Which images are scored."""
+
+    num_images: PositiveInt = 1_500
+    """Images shown to the MLLM, drawn from the training split (GEM, section 4.1)."""
+    seed: int = 0
+
+
+class MatchingRecipe(Section):
+    """How latents get their names."""
+
+    threshold: Fraction = 0.6
+    """Least ``|2 AUROC - 1|`` between a latent and an attribute for the latent to carry its
+    name."""
+    traversal_range: PositiveFloat = 2.5
+    """Traversals run from minus to plus this many standard deviations of the aggregate
+    posterior."""
+    num_frames: Annotated[int, Field(ge=3, le=15)] = 5
+
+
+class GraphRecipe(Section):
+    """How scores become edges."""
+
+    reading: Literal["expectation", "argmax"] = "expectation"
+    """What a score is: the expected level, or the likeliest of the six (GEM, section 3.2, which
+    has the MLLM write one digit)."""
+    measure: Literal["conditional_difference", "somers_d", "spearman"] = "conditional_difference"
+    """``somers_d`` is the paper's (section 3.2), as printed."""
+    signed: bool = True
+    """``false`` keeps the magnitude only, as the paper's adjacency in [0, 1] does."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Nominal coverage of the bootstrap intervals; an edge whose interval holds 0 is not drawn."""
+    num_bootstrap: PositiveInt = 500
+    interval_width: NonNegativeFloat = 0.0
+    """Stop asking the MLLM once the interval of every edge is narrower than this; 0 asks about all
+    of ``recipe.scores.num_images``."""
+    seed: int = 0
+
+    @property
+    def measurement(self) -> dict[str, Any]:
+        """What ``build_graph`` takes: all but how scores are read and when to stop asking."""
+        return self.model_dump(exclude={"reading", "interval_width"})
+
+
+class DisGraphRecipe(Section):
+    """Joint training of encoder, graph and relation-aware decoder."""
+
+    warm_start: bool = True
+    """Go on from ``vae`` and its ``names``. ``false`` trains all from nothing in one stage, node i
+    being the i-th attribute listed (GEM, section 3.3, figure 5); ``vae`` is the baseline then."""
+    steps: PositiveInt = 2_500
+    batch_size: PositiveInt = 32
+    scored_per_batch: Annotated[int, Field(ge=0)] = 12
+    """Share of the batch drawn from the scored images, for the alignment term."""
+    learning_rate: PositiveFloat = 1.5e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    num_layers: Annotated[int, Field(ge=0)] = 1
+    """Directed GCN layers on top of the residual ``adjacency.T @ z`` (GEM, section 3.3); 0 leaves
+    the residual alone."""
+    learn_edges: bool = True
+    """``false`` holds the measured graph."""
+    reconstruction_weight: NonNegativeFloat = 10.0
+    """Weight of the summed squared error; the paper's total loss (section 3.4) has no such term."""
+    beta: NonNegativeFloat = 4.0
+    """Weight of the KL: the paper's lambda_dis times beta (sections 3.1 and 3.4)."""
+    alignment_weight: NonNegativeFloat = 100.0
+    """Weight of the score-guided alignment; 0 is the purely unsupervised variant."""
+    independence_weight: NonNegativeFloat = 20.0
+    """Weight of the squared covariances between free latents and aligned attributes: what a free
+    latent tells of an attribute, the decoder will read there."""
+    intervention_weight: NonNegativeFloat = 100.0
+    """Weight of the demand that an image drawn with an attribute set is read as having it. Without
+    this and the one before, moving a latent showed its attribute for 6 of 12; with both, 12."""
+    contrastive_weight: NonNegativeFloat = 0.1
+    """Weight of the label-free graph refinement (two views, NT-Xent over nodes; SUBLIME)."""
+    prior_weight: NonNegativeFloat = 100.0
+    """Pull of each edge towards its measured weight, in proportion to the edge's confidence."""
+    anchor_momentum: Fraction = 0.99
+    """tau of the anchor's moving average: anchor = tau anchor + (1 - tau) learned."""
+    adversarial_weight: NonNegativeFloat = 0.0
+    """Weight of L_adv, from which the joint discriminator D(x, z) learns (GEM, section 3.4: 0.8).
+    It scales D's gradient alone, and Adam divides most of that out."""
+    joint_kl_weight: NonNegativeFloat = 0.0
+    """Weight of L_gem, KL(q(x, z) || p(x, z)) as D tells it, from which encoder, graph and decoder
+    learn (GEM, section 3.4: 0.6). Above 0 with ``adversarial_weight`` or not at all."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _switches_agree(self) -> "DisGraphRecipe":
+        if bool(self.adversarial_weight) != bool(self.joint_kl_weight):
+            raise ValueError(
+                "recipe.disgraph: adversarial_weight trains the discriminator that joint_kl_weight "
+                "follows; set both above 0, or both to 0"
+            )
+        if not (self.reconstruction_weight or self.joint_kl_weight):
+            raise ValueError(
+                "recipe.disgraph: nothing trains the decoder; set reconstruction_weight, or "
+                "joint_kl_weight and adversarial_weight, above 0"
+            )
+        if self.alignment_weight and not self.scored_per_batch:
+            raise ValueError(
+                "recipe.disgraph: scored_per_batch = 0 leaves alignment_weight nothing to align; "
+                "set alignment_weight = 0, or scored_per_batch above 0"
+            )
+        if not self.learn_edges and (self.prior_weight or self.contrastive_weight):
+            raise ValueError(
+                "recipe.disgraph: learn_edges = false holds the edges that prior_weight and "
+                "contrastive_weight would move; set both to 0"
+            )
+        return self
+
+
+class EvaluationRecipe(Section):
+    """What is measured at the end."""
+
+    edge_threshold: Fraction = 0.2
+    """A true edge is a population weight of at least this magnitude."""
+    asymmetry_threshold: Fraction = 0.1
+    """Direction accuracy counts pairs whose true weights differ at least this much in magnitude."""
+    auroc_threshold: Fraction = 0.9
+    """Held-out AUROC from which an attribute counts as matched to a latent of its own."""
+    seed: int = 0
