@@ -88,7 +88,8 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 def kept(storage: Storage) -> list[Path]:
     """Checkpoints that a resumed run may read, the newest last."""
-    return sorted(Path(storage.uri).glob("demo/training/vae/vae-*/checkpoint_*"))
+    found = Path(storage.uri).glob("demo/training/vae/vae-*/checkpoint_*")
+    return sorted(path for path in found if path.is_dir())
 
 
 def left_over(storage: Storage) -> list[Path]:
