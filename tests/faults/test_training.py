@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,8 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 def kept(storage: Storage) -> list[Path]:
     """Checkpoints that a resumed run may read, the newest last."""
-    return sorted(Path(storage.uri).glob("demo/training/vae/vae-*/checkpoint_*"))
+    found = Path(storage.uri).glob("demo/training/vae/vae-*/checkpoint_*")
+    return sorted(path for path in found if path.is_dir())
 
 
 def left_over(storage: Storage) -> list[Path]:
@@ -157,16 +158,28 @@ def test_two_workers_that_diverge_stop_at_once_and_keep_what_was_good(
     assert not (tmp_path / "out").exists()
 
 
-def drive(storage: Storage, out: Path, *address: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.faults.training_driver", storage.uri, str(out)]
-    return subprocess.Popen([*command, *address], cwd=ROOT, start_new_session=True)
+@pytest.fixture
+def drive(storage: Storage, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a driver that trains to the folder ``out``; what still runs at the end is killed."""
+    command = [sys.executable, "-m", "tests.faults.training_driver", storage.uri]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*address: str) -> subprocess.Popen[bytes]:
+        whole = [*command, str(tmp_path / "out"), *address]
+        started.append(subprocess.Popen(whole, cwd=ROOT, start_new_session=True))
+        return started[-1]
+
+    yield start
+    for driver in started:
+        driver.kill()
+        driver.wait()
 
 
 def test_a_killed_driver_leaves_no_process_and_is_gone_on_from(
-    storage: Storage, notes: Path, tmp_path: Path
+    drive: Callable[..., subprocess.Popen[bytes]], storage: Storage, notes: Path, tmp_path: Path
 ) -> None:
     (notes / "trouble").write_text("hang")
-    driver = drive(storage, tmp_path / "out")
+    driver = drive()
     while (notes / "trouble").exists():
         assert driver.poll() is None
         time.sleep(0.1)
@@ -178,13 +191,13 @@ def test_a_killed_driver_leaves_no_process_and_is_gone_on_from(
     assert not alive
     assert not (tmp_path / "out").exists()
     assert [read_state(folder).step for folder in kept(storage)] == [EVERY]
-    assert drive(storage, tmp_path / "out").wait() == 0
+    assert drive().wait() == 0
     assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
     assert weights(tmp_path / "out")
 
 
 def test_a_lost_node_is_replaced_and_costs_the_steps_since_the_last_checkpoint(
-    storage: Storage, notes: Path, tmp_path: Path
+    drive: Callable[..., subprocess.Popen[bytes]], notes: Path, tmp_path: Path
 ) -> None:
     from ray.cluster_utils import Cluster
 
@@ -192,7 +205,7 @@ def test_a_lost_node_is_replaced_and_costs_the_steps_since_the_last_checkpoint(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
     )
     (notes / "trouble").write_text("hang")
-    driver = drive(storage, tmp_path / "out", nodes.address)
+    driver = drive(nodes.address)
     try:
         lost = [nodes.add_node(num_cpus=1, resources={"trainer_slot": 1}) for _ in range(2)][-1]
         nodes.wait_for_nodes()
@@ -203,7 +216,7 @@ def test_a_lost_node_is_replaced_and_costs_the_steps_since_the_last_checkpoint(
         nodes.add_node(num_cpus=1, resources={"trainer_slot": 1})
         assert driver.wait() == 0
     finally:
-        driver.kill()
+        driver.kill()  # before the cluster goes, which it would wait for
         nodes.shutdown()
     assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
     assert weights(tmp_path / "out")
