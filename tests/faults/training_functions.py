@@ -41,8 +41,8 @@ def _meet(notes: Path) -> None:
     trouble = notes / "trouble"
     if not trouble.exists():
         return
-    while not list(notes.parent.rglob("checkpoint_manager_snapshot.json")):
-        time.sleep(0.05)  # until the checkpoint of step 2 is committed
+    while not _has_checkpoint(notes.parent):
+        time.sleep(0.05)  # until that of step 2 is committed
     kind = trouble.read_text()
     if kind == "full disk":
         # Larger than a log, smaller than a checkpoint: no file may grow beyond this.
@@ -55,3 +55,9 @@ def _meet(notes: Path) -> None:
     if kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(600)  # until the driver or the node is gone
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    """Whether Ray Train's record names one: only such a one is resumed from."""
+    records = folder.rglob("checkpoint_manager_snapshot.json")
+    return any("checkpoint_dir_name" in record.read_text() for record in records)
