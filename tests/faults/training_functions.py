@@ -60,4 +60,4 @@ def _meet(notes: Path) -> None:
 def _has_checkpoint(folder: Path) -> bool:
     """Whether Ray Train's record names one: only such a one is resumed from."""
     records = folder.rglob("checkpoint_manager_snapshot.json")
-    return any("checkpoint_dir_name" in record.read_text() for record in records)
+    return any('"checkpoint_dir_name"' in record.read_text() for record in records)
