@@ -6,13 +6,16 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench
+.PHONY: demo test test-pools lint bench
 
 demo: $(INSTALLED)  ## the whole pipeline; the last line is the report's path
 	$(BIN)/python jobs/pipeline.py jobs/recipes/demo.toml
 
 test: $(INSTALLED)  ## everything, real Ray and DeepSpeed included
 	$(BIN)/python -m pytest
+
+test-pools: $(INSTALLED)  ## a cluster of six raylets that loses nodes: ten minutes, on a quiet machine
+	GDRL_TEST_POOLS=1 $(BIN)/python -m pytest tests/end_to_end/test_cluster_pools.py
 
 lint: $(INSTALLED)  ## style, types, and which room may import what
 	$(BIN)/ruff check .
@@ -21,7 +24,7 @@ lint: $(INSTALLED)  ## style, types, and which room may import what
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## one script per claim about speed (baselines.py takes an hour: run it by hand)
-	for name in overlap data metrics; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overlap data metrics streaming storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # torch comes first and alone, so that nothing later picks another build of it.
 $(INSTALLED): pyproject.toml

@@ -30,7 +30,7 @@ MODEL = "/unhurried"
 SMALL = [
     "recipe.dataset.num_images=200",
     "recipe.vae.batch_size=8",
-    "recipe.vae.steps=160",
+    "recipe.vae.steps=1500",
     f"recipe.mllm.model={MODEL}",
     "recipe.scores.num_images=100",
     "scale.vae.use_gpu=false",
@@ -40,7 +40,11 @@ SMALL = [
 ]
 REPLICA = {"threads_per_replica": 1, "gpus_per_replica": 0, "batch_size": 4}
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(1500),
+    # Six raylets, and training that must outlast what happens to it: minutes on a quiet machine.
+    pytest.mark.skipif("GDRL_TEST_POOLS" not in os.environ, reason="make test-pools runs it"),
+]
 
 
 class Unhurried(Steady):
