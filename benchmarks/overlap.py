@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,11 +40,11 @@ from gdrl.execution import execute
 Work = Callable[[], None]
 
 
-def prepare(storage: Storage, num_images: int) -> Source:
+def finished_faces(storage: Storage, num_images: int) -> Source:
     """The ``prepare_data`` stage, with faces."""
     recipe = Recipe(dataset=DatasetRecipe(num_images=num_images))
     config, store = RunConfig(storage=storage.uri, recipe=recipe), open_store(storage)
-    execute(config, store, artifact="dataset")
+    execute(config, store, artifact="dataset", session=lambda _: nullcontext())
     return Run(store, config.name).source("dataset")
 
 
@@ -89,9 +90,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000, help="of the β-VAE")
     parser.add_argument("--images", type=int, default=1_500, help="shown to the MLLM")
     options = parser.parse_args()
+    connect()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = prepare(Storage(folder), 2 * options.images)
-        connect()
+        dataset = finished_faces(Storage(folder), 2 * options.images)
 
         def train_alone() -> None:
             train(dataset, options.steps)

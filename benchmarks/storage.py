@@ -29,13 +29,14 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-from gdrl.artifacts import Artifact, Manifest, Run, Storage, describe_files, open_store
+from gdrl.artifacts import Run, Storage, open_store
 from gdrl.config import S3Settings
 from gdrl.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from tests.seaweed import CREDENTIALS, serving  # noqa: E402  # the server of the tests
+from tests.small_artifact import describe  # noqa: E402
 
 BUCKET = "benchmark"
 SMALL_BYTES = 4096
@@ -94,25 +95,6 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def describe(out: Artifact) -> Manifest:
-    """A manifest of what lies in a workspace."""
-    return Manifest(
-        artifact=out.name,
-        stage="train_vae",
-        fingerprint="0" * 64,
-        recipe={},
-        inputs={},
-        files=describe_files(out.path),
-        metrics={},
-        versions={},
-        git_commit=None,
-        attempt="0001",
-        started=0.0,
-        seconds=0.0,
-        created="2026-01-01T00:00:00+00:00",
-    )
 
 
 def write_files(folder: Path, num: int, size: int) -> Path:

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +34,14 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from overlap import finished_faces  # type: ignore[import-not-found]  # beside this script
 
-from gdrl.artifacts import Run, Source, Storage, open_store
+from gdrl.artifacts import Source, Storage
 from gdrl.config import (
     ClusterScale,
     DatasetRecipe,
     MLLMRecipe,
     MLLMScale,
-    Recipe,
-    RunConfig,
     StreamScale,
     TrainScale,
     VaeRecipe,
@@ -54,7 +53,6 @@ from gdrl.distributed.serve import SHARED_APP, Serving, serving
 from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
 from gdrl.distributed.train import fit
-from gdrl.execution import execute
 from gdrl.mllm.open import open_engine
 from gdrl.mllm.questions import score_query
 
@@ -192,7 +190,7 @@ def replicas(options: argparse.Namespace) -> Result:
     rates: list[float] = []
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as thread:
         storage, stop = Storage(f"{name}/runs"), threading.Event()
-        faces = finished_faces(storage)
+        faces = finished_faces(storage, 2_000)
         noise = write_noise(make(Path(name) / "noise"), 100 * options.images)
         deploy(1)
         rows = thread.submit(stream_until, stop, noise, 100 * options.images)
@@ -232,14 +230,6 @@ def stream_until(stop: threading.Event, dataset: Path, num_images: int) -> pa.Ta
     with serving(MLLMRecipe(model="500"), MLLMScale(), open_engine=FIXED_LATENCY) as mllm:
         blocks = stream(dataset, num_images, ["hat"], mllm, StreamScale(max_in_flight=64))
         return pa.concat_tables(itertools.takewhile(lambda _: not stop.is_set(), blocks))
-
-
-def finished_faces(storage: Storage) -> Source:
-    """The ``prepare_data`` stage."""
-    recipe = Recipe(dataset=DatasetRecipe(num_images=2_000))
-    config, store = RunConfig(storage=storage.uri, recipe=recipe), open_store(storage)
-    execute(config, store, artifact="dataset", session=lambda _: nullcontext())
-    return Run(store, config.name).source("dataset")
 
 
 def train_rate(faces: Source, storage: Storage, out: Path, steps: int, seed: int) -> float:

@@ -70,13 +70,7 @@ def pythae(images: Tensor, settings: Settings) -> int:
 
 def disent(images: Tensor, settings: Settings) -> int:
     """Train with disent; the number of images that it saw."""
-    # One framework that is not used here wants VGG of torchvision, and torchvision the torch that
-    # it was built with.
-    for name in ("torchvision", "torchvision.models"):
-        stand_in: Any = types.ModuleType(name)
-        stand_in.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        stand_in.vgg19_bn = None
-        sys.modules[name] = stand_in
+    _stand_in_for_torchvision()
     import lightning
     from disent.frameworks.vae import BetaVae
     from disent.model import AutoEncoder, DisentDecoder, DisentEncoder
@@ -109,16 +103,26 @@ def disent(images: Tensor, settings: Settings) -> int:
     )
     rows: Any = [{"x_targ": (image,)} for image in images]
     loader = torch.utils.data.DataLoader(rows, batch_size=settings["batch_size"], shuffle=True)
+    steps = settings["steps"]
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
-            max_steps=settings["steps"],
+            max_steps=steps,
             logger=False,
             enable_checkpointing=False,
             accelerator="cpu",
             default_root_dir=folder,
         )
         trainer.fit(framework, loader)
-    return int(settings["steps"] * settings["batch_size"])
+    return int(steps * settings["batch_size"])
+
+
+def _stand_in_for_torchvision() -> None:
+    """Satisfy the import of a framework of disent's that wants VGG and is not trained here."""
+    for name in ("torchvision", "torchvision.models"):
+        stand_in: Any = types.ModuleType(name)
+        stand_in.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        stand_in.vgg19_bn = None
+        sys.modules[name] = stand_in
 
 
 RIVALS: dict[str, Callable[[Tensor, Settings], int]] = {"pythae": pythae, "disent": disent}

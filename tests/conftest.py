@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from transformers_serve import endpoint
 
 from fake_stages import STAGES
 from gdrl.artifacts import LocalStore
-from gdrl.config import RunConfig
+from gdrl.config import ClusterScale, RunConfig
+from gdrl.distributed.session import connect, disconnect
 from gdrl.execution import execute
 
 __all__ = ["endpoint", "seaweed"]
@@ -23,6 +24,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A private cluster, for the tests of a module."""
+    connect(ClusterScale(num_cpus=4))
+    yield
+    disconnect()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The unsupervised stage: a VAE on the training split, under one of four objectives."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Posterior:
     kl: Float[Tensor, ""]
 
 
-class VaeObjective(nn.Module):
+class VaeObjective(nn.Module, ABC):
     """Weighted reconstruction + a pressure on the codes, which is what the objectives differ in."""
 
     def __init__(self, vae: BetaVae, recipe: VaeRecipe) -> None:
@@ -74,9 +75,9 @@ class VaeObjective(nn.Module):
         shown = {"reconstruction": reconstruction, "kl": kl, **others}
         return {"loss": loss} | {name: term.detach() for name, term in shown.items()}
 
+    @abstractmethod
     def pressure(self, posterior: Posterior, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """What is added to the reconstruction, and the terms to show beside it."""
-        raise NotImplementedError
 
 
 class BetaVaeObjective(VaeObjective):

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gdrl.config import MLLMRecipe
@@ -65,18 +65,6 @@ class Down(Steady):
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         raise ConnectionRefusedError(f"connection refused ({len(queries)} queries)")
-
-
-def steady(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Steady(recipe.model)
-
-
-def unsteady(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Unsteady(recipe.model)
-
-
-def down(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Down(recipe.model)
 
 
 def missing(recipe: MLLMRecipe, **_: int) -> Steady:
@@ -213,34 +201,6 @@ class Shedding(Logging):
         return super().answer(queries)
 
 
-def logging(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Logging(recipe.model)
-
-
-def killed(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Killed(recipe.model)
-
-
-def gone(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Gone(recipe.model)
-
-
-def malformed(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Malformed(recipe.model)
-
-
-def hanging(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Hanging(recipe.model)
-
-
-def slow(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Slow(recipe.model)
-
-
-def shedding(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Shedding(recipe.model)
-
-
 class Leaving(Logging):
     """Answers 50 calls and is then gone for good."""
 
@@ -252,10 +212,6 @@ class Leaving(Logging):
         if next(self._calls) >= 50:
             raise ConnectionRefusedError("connection refused")
         return super().answer(queries)
-
-
-def leaving(recipe: MLLMRecipe, **_: int) -> Steady:
-    return Leaving(recipe.model)
 
 
 class FixedLatency(Steady):
@@ -270,5 +226,24 @@ class FixedLatency(Steady):
         return [known(query) for query in queries]
 
 
-def fixed_latency(recipe: MLLMRecipe, **_: int) -> Steady:
-    return FixedLatency(recipe.model)
+def _opens(engine: type[Steady]) -> Callable[..., Steady]:
+    """What opens such an engine, named after its model, for who knows it by its name here."""
+
+    def open_engine(recipe: MLLMRecipe, **_: int) -> Steady:
+        return engine(recipe.model)
+
+    return open_engine
+
+
+steady = _opens(Steady)
+down = _opens(Down)
+logging = _opens(Logging)
+gone = _opens(Gone)
+hanging = _opens(Hanging)
+shedding = _opens(Shedding)
+leaving = _opens(Leaving)
+fixed_latency = _opens(FixedLatency)
+unsteady = _opens(Unsteady)
+killed = _opens(Killed)
+slow = _opens(Slow)
+malformed = _opens(Malformed)

@@ -20,10 +20,9 @@ import pytest
 from small_artifact import finish_dataset
 
 from gdrl.artifacts import Storage
-from gdrl.config import ClusterScale, MLLMRecipe, MLLMScale, StreamScale
+from gdrl.config import MLLMRecipe, MLLMScale, StreamScale
 from gdrl.distributed.answers import AnswerCache
 from gdrl.distributed.serve import SHARED_APP, serving
-from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
 from gdrl.errors import EndpointError
 from gdrl.mllm.questions import score_query
@@ -36,13 +35,6 @@ ATTRIBUTES = ("hat", "smile")
 NUM_IMAGES = 200
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    connect(ClusterScale(num_cpus=4))
-    yield
-    disconnect()
 
 
 @pytest.fixture

@@ -21,10 +21,9 @@ from safetensors.torch import load_file
 from small_artifact import finish_dataset
 
 from gdrl.artifacts import Storage
-from gdrl.config import ClusterScale, TrainScale
+from gdrl.config import TrainScale
 from gdrl.data.pictures import encode_png
 from gdrl.data.table import DatasetDescription, Row, write_description, write_images
-from gdrl.distributed.session import connect, disconnect
 from gdrl.errors import TrainingFailed
 from gdrl.training.checkpoint import FILE, read_state
 from tests.faults.training_driver import RECIPE, train
@@ -32,13 +31,6 @@ from tests.faults.training_driver import RECIPE, train
 ROOT = Path(__file__).parents[2]
 NUM_IMAGES = 24
 EVERY = 2
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    connect(ClusterScale(num_cpus=4))
-    yield
-    disconnect()
 
 
 @pytest.fixture

@@ -54,51 +54,33 @@ SMOLVLM_TOKENS = {
 
 
 def write_qwen3_vl(path: Path) -> None:
-    tokenizer = _tokenizer(QWEN_TOKENS)
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
-    config = Qwen3VLConfig(
-        text_config={**TEXT, "vocab_size": len(tokenizer), "rope_parameters": rope},
-        vision_config={
-            "depth": 2,
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_heads": 2,
-            "patch_size": 8,
-            "out_hidden_size": WIDTH,
-            "num_position_embeddings": 16,
-            "deepstack_visual_indexes": [0],
-        },
-        **{
-            f"{name}_id": tokenizer.convert_tokens_to_ids(token)
-            for name, token in QWEN_TOKENS.items()
-        },
-    )
-    images = Qwen2VLImageProcessorPil(patch_size=8, size=_side(32, 64))
-    _write(path, Qwen3VLForConditionalGeneration, config, tokenizer, images, _QWEN_TEMPLATE)
+    vision = {
+        "out_hidden_size": WIDTH,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0],
+    }
+    _write_qwen(path, Qwen3VLForConditionalGeneration, Qwen3VLConfig, vision)
 
 
 def write_qwen2_5_vl(path: Path) -> None:
+    vision = {"out_hidden_size": WIDTH, "window_size": 32, "fullatt_block_indexes": [1]}
+    _write_qwen(path, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLConfig, vision)
+
+
+def _write_qwen(path: Path, architecture: Any, config: Any, vision: dict[str, Any]) -> None:
     tokenizer = _tokenizer(QWEN_TOKENS)
     rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
-    config = Qwen2_5_VLConfig(
+    depth = {"depth": 2, "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_heads": 2}
+    settings = config(
         text_config={**TEXT, "vocab_size": len(tokenizer), "rope_parameters": rope},
-        vision_config={
-            "depth": 2,
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_heads": 2,
-            "patch_size": 8,
-            "out_hidden_size": WIDTH,
-            "window_size": 32,
-            "fullatt_block_indexes": [1],
-        },
+        vision_config={**depth, "patch_size": 8, **vision},
         **{
             f"{name}_id": tokenizer.convert_tokens_to_ids(token)
             for name, token in QWEN_TOKENS.items()
         },
     )
     images = Qwen2VLImageProcessorPil(patch_size=8, size=_side(32, 64))
-    _write(path, Qwen2_5_VLForConditionalGeneration, config, tokenizer, images, _QWEN_TEMPLATE)
+    _write(path, architecture, settings, tokenizer, images, _QWEN_TEMPLATE)
 
 
 def write_gemma3(path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_artifact import describe
 
 from gdrl import FactorModel
-from gdrl.artifacts import LocalStore, Manifest, Run, describe_files
+from gdrl.artifacts import LocalStore, Run
 from gdrl.errors import ArtifactCorrupt, ArtifactMissing
 from gdrl.graph import CorrelationGraph
 from gdrl.models.beta_vae import BetaVae
@@ -32,22 +33,7 @@ def commit(store: LocalStore) -> Callable[..., str]:
         run = Run(store, "demo")
         out = run.begin(artifact, artifact)
         write(out.path)
-        manifest = Manifest(
-            artifact=artifact,
-            stage=artifact,
-            fingerprint="0" * 64,
-            recipe={},
-            inputs={},
-            files=describe_files(out.path),
-            metrics={},
-            versions={},
-            git_commit=None,
-            attempt="0001",
-            started=0.0,
-            seconds=0.0,
-            created="",
-        )
-        run.commit(out, manifest)
+        run.commit(out, describe(out))
         return str(store.location(f"demo/{artifact}"))
 
     return build

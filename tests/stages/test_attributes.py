@@ -8,10 +8,9 @@ import pytest
 from small_artifact import finish_dataset
 
 from gdrl.artifacts import Inputs, Run, Storage
-from gdrl.config import ClusterScale, DatasetRecipe, RunConfig
+from gdrl.config import DatasetRecipe, RunConfig
 from gdrl.data.prepare import prepare
 from gdrl.data.scores import read_scores
-from gdrl.distributed.session import connect, disconnect
 from gdrl.mllm.embedded import known_attributes
 from gdrl.mllm.engine import Answer, Query
 from gdrl.stages import attributes, score_images
@@ -57,13 +56,6 @@ def test_a_large_model_is_asked_openly_and_what_it_lists_is_counted(dataset) -> 
 
     proposed = attributes._ask_openly(dataset.open("dataset"), np.array([1, 4, 2, 7]), says)
     assert proposed == {"hat": 2, "blond hair": 1, "glasses": 1}
-
-
-@pytest.fixture
-def cluster():
-    connect(ClusterScale(num_cpus=4))
-    yield
-    disconnect()
 
 
 @pytest.mark.usefixtures("cluster")

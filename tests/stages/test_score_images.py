@@ -7,19 +7,11 @@ import pytest
 from small_artifact import finish_dataset
 
 from gdrl.artifacts import Inputs, Run, Storage
-from gdrl.config import ClusterScale, DatasetRecipe, RunConfig
+from gdrl.config import DatasetRecipe, RunConfig
 from gdrl.data.prepare import prepare
 from gdrl.data.scores import read_scores
-from gdrl.distributed.session import connect, disconnect
 from gdrl.stages import score_images
 from gdrl.stages.so_far import IMAGES_PER_LINE
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    connect(ClusterScale(num_cpus=4))
-    yield
-    disconnect()
 
 
 @pytest.fixture
