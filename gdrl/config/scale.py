@@ -33,7 +33,7 @@ class MLLMScale(Section):
     num_replicas: Annotated[int, Field(ge=0)] = 1
     """How many; with ``max_replicas``, at least how many."""
     max_replicas: Annotated[int, Field(ge=0)] = 0
-    """Serve adds replicas up to this many while each has more than a batch of requests at hand, and
+    """Serve adds replicas up to this many while each has batches waiting, and
     takes them away again; 0 keeps ``num_replicas``. With ``num_replicas = 0`` the last one goes
     too, and the next question waits until one is up."""
     threads_per_replica: PositiveInt = 1

@@ -23,8 +23,10 @@ class Asker:
     ) -> None:
         self._serving = serving
         self._attributes = tuple(attributes)
-        self._in_flight = asyncio.Semaphore(scale.max_in_flight)
-        self._client = Client(_connection(serving, scale.max_in_flight), scale)
+        self._images_per_request = min(serving.images_per_request, scale.max_in_flight)
+        num_requests = scale.max_in_flight // self._images_per_request
+        self._in_flight = asyncio.Semaphore(num_requests)
+        self._client = Client(_connection(serving, num_requests), scale)
         self._cache, self._known = cache, cache.known()
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
@@ -35,31 +37,46 @@ class Asker:
             for image in batch.column("image").to_pylist()
         ]
         keys = [[self._cache.key(query) for query in row] for row in queries]
-        replies = await asyncio.gather(*map(self._reply, ids, queries, keys))
+        known = [[self._known.get(key) for key in row] for row in keys]
+        unknown = {
+            image: [query for query, answer in zip(*rows, strict=True) if answer is None]
+            for image, *rows in zip(ids, queries, known, strict=True)
+        }
+        asked = await self._ask({image: row for image, row in unknown.items() if row})
+        replies = [_joined(row, asked.get(id_)) for id_, row in zip(ids, known, strict=True)]
         return block_of(ids, keys, replies, self._attributes, self._serving)
 
-    async def _reply(self, image: int, queries: list[Query], keys: list[bytes]) -> Reply:
-        known = [self._known.get(key) for key in keys]
-        unknown = [query for query, answer in zip(queries, known, strict=True) if answer is None]
-        if not unknown:
-            return Reply(tuple(filter(None, known)), (0,) * len(known), 0.0)
-        async with self._in_flight:
-            asked = await self._client.reply(image, unknown)
-        answers, attempts = iter(asked.answers), iter(asked.attempts)
-        return Reply(
-            tuple(next(answers) if answer is None else answer for answer in known),
-            tuple(next(attempts) if answer is None else 0 for answer in known),
-            asked.latency_seconds,
-            asked.gave_up,
-        )
+    async def _ask(self, queries: dict[int, list[Query]]) -> dict[int, Reply]:
+        images, size = list(queries), self._images_per_request
+        requests = [images[start : start + size] for start in range(0, len(images), size)]
+
+        async def request(images: list[int]) -> dict[int, Reply]:
+            async with self._in_flight:
+                return await self._client.replies({image: queries[image] for image in images})
+
+        replies = await asyncio.gather(*map(request, requests))
+        return {image: reply for some in replies for image, reply in some.items()}
 
 
-def _connection(serving: Serving, max_in_flight: int) -> Ask:
+def _joined(known: Sequence[Answer | None], asked: Reply | None) -> Reply:
+    """What was known of an image, and in the gaps what was asked."""
+    if asked is None:
+        return Reply(tuple(filter(None, known)), (0,) * len(known), 0.0)
+    answers, attempts = iter(asked.answers), iter(asked.attempts)
+    return Reply(
+        tuple(next(answers) if answer is None else answer for answer in known),
+        tuple(next(attempts) if answer is None else 0 for answer in known),
+        asked.latency_seconds,
+        asked.gave_up,
+    )
+
+
+def _connection(serving: Serving, num_requests: int) -> Ask:
     """Ask the deployment by its handle, or an HTTP engine of this actor's own in threads."""
     if serving.app:
         return _deployment(serving.app)
     engine = client_engine(serving.recipe, serving.open_engine)
-    threads = ThreadPoolExecutor(max_in_flight)
+    threads = ThreadPoolExecutor(num_requests)
 
     async def ask_engine(queries: Sequence[Query]) -> list[Answer]:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,25 +38,40 @@ class _Outcome:
 class _Asking:
     """One image's queries, on their way to their answers."""
 
-    def __init__(self, queries: Sequence[Query]) -> None:
+    def __init__(self, image: int, queries: Sequence[Query]) -> None:
+        self.image = image
         self._queries = queries
-        self.answers = [Answer("failed")] * len(queries)
-        self.attempts = [0] * len(queries)
+        self._answers = [Answer("failed")] * len(queries)
+        self._attempts = [0] * len(queries)
         self._pending = list(range(len(queries)))
+        self._gave_up = False
+        self._started, self._seconds = time.monotonic(), 0.0
 
     @property
     def pending(self) -> list[Query]:
         return [self._queries[place] for place in self._pending]
 
-    def take(self, answers: Sequence[Answer], asked: bool = True) -> None:
-        """What came back of ``pending``, in order; ``failed`` stays pending.
+    @property
+    def reply(self) -> Reply:
+        """What has become of the queries so far."""
+        return Reply(tuple(self._answers), tuple(self._attempts), self._seconds, self._gave_up)
+
+    def take(self, answers: Iterator[Answer]) -> None:
+        """The next of ``answers`` are those to ``pending``, in order; ``failed`` stays pending.
 
         An answer that is refused or unparsable is the model's own, and final.
         """
-        for place, answer in zip(self._pending, answers, strict=True):
-            self.answers[place] = answer
-            self.attempts[place] += asked and answer.retry_after_seconds is None
-        self._pending = [p for p in self._pending if self.answers[p].status == "failed"]
+        for place in self._pending:
+            self._answers[place] = answer = next(answers)
+            self._attempts[place] += answer.retry_after_seconds is None
+        self._pending = [p for p in self._pending if self._answers[p].status == "failed"]
+        self._seconds = time.monotonic() - self._started
+
+    def give_up(self, reason: str) -> None:
+        """What is pending was not asked, and will not be."""
+        for place in self._pending:
+            self._answers[place] = Answer("failed", reason=reason)
+        self._gave_up = True
 
 
 class Client:
@@ -74,32 +89,43 @@ class Client:
         self._breaker = Breaker(scale.outage_seconds, self._jitter)
         self._trouble = ""
 
-    async def reply(self, image: int, queries: Sequence[Query]) -> Reply:
-        """An answer to each query; what stays unanswered keeps its ``failed`` answer."""
-        started, asking = time.monotonic(), _Asking(queries)
-        failures, refusals, wait, gave_up = 0, 0, 0.0, False
-        while (pending := asking.pending) and failures < self._scale.attempts:
+    async def replies(self, queries: Mapping[int, Sequence[Query]]) -> dict[int, Reply]:
+        """An answer to each query of each image, which travel as one request while that works.
+
+        What stays unanswered keeps its ``failed`` answer.
+        """
+        images = [_Asking(image, each) for image, each in queries.items()]
+        await self._see_to(images)
+        return {each.image: each.reply for each in images}
+
+    async def _see_to(self, images: Sequence[_Asking], failures: int = 0) -> None:
+        refusals, wait = 0, 0.0
+        while (images := [e for e in images if e.pending]) and failures < self._scale.attempts:
             await asyncio.sleep(wait)
             try:
-                outcome = await self._breaker.send(partial(self._request, image, pending))
+                outcome = await self._breaker.send(partial(self._request, images))
             except ServiceDown:
-                asking.take([Answer("failed", reason=self._trouble)] * len(pending), asked=False)
-                gave_up = True
-                break
-            asking.take(outcome.answers)
+                for each in images:
+                    each.give_up(self._trouble)
+                return
             if outcome.retry_after_seconds is not None:
                 refusals += 1
                 wait = outcome.retry_after_seconds + pause(refusals, self._jitter)
             elif outcome.heard or not self._breaker.is_open:  # an outage costs nobody an attempt
                 failures += 1
                 wait = pause(failures, self._jitter)
-        seconds = time.monotonic() - started
-        return Reply(tuple(asking.answers), tuple(asking.attempts), seconds, gave_up)
+                if not outcome.heard and len(images) > 1:
+                    # One of them may be what the engine cannot bear: from here on each for itself.
+                    await asyncio.gather(*(self._see_to([each], failures) for each in images))
+                    return
 
-    async def _request(self, image: int, queries: Sequence[Query]) -> _Outcome:
+    async def _request(self, images: Sequence[_Asking]) -> _Outcome:
         """One request, and what it tells of the service."""
         sent = time.monotonic()
-        outcome = await self._try(queries)
+        outcome = await self._try([query for each in images for query in each.pending])
+        answers = iter(outcome.answers)
+        for each in images:
+            each.take(answers)
         if any(answer.status != "failed" for answer in outcome.answers):
             self._breaker.answered()
             return outcome
@@ -107,7 +133,7 @@ class Client:
         if outcome.retry_after_seconds is not None:
             self._breaker.refused()
         else:
-            self._breaker.failed(image, sent)
+            self._breaker.failed(images[0].image, sent)
         return outcome
 
     async def _try(self, queries: Sequence[Query]) -> _Outcome:

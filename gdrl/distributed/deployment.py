@@ -16,6 +16,12 @@ MAX_QUEUED_REQUESTS = 1024
 """Of one client. Serve refuses bursts above it even while replicas are idle, so it stays far above
 any client's own limit (``scale.stream.max_in_flight``) and sheds what no client should send."""
 
+ROUTER = "gdrl.distributed.router:LeastLoaded"
+
+MAX_BACKOFF_SECONDS = 0.05
+"""How long a request that found all replicas full waits before it looks again; Serve's own 0.5 s
+left replicas idle between batches of half a second."""
+
 DRAIN_SECONDS = 120.0
 """How long a replica that is to go may finish what it began; after Serve's own 20 s, batches of
 large models would be thrown away and asked again."""
@@ -42,9 +48,12 @@ def build(args: DeploymentSettings) -> Any:
     scale = args.scale
     return MLLM.options(
         **_replicas(scale),
-        # One batch in the engine and one being gathered.
-        max_ongoing_requests=2 * scale.batch_size,
+        max_ongoing_requests=2,  # one in the engine, and one at hand
         max_queued_requests=MAX_QUEUED_REQUESTS,
+        request_router_config={
+            "request_router_class": ROUTER,
+            "max_backoff_s": MAX_BACKOFF_SECONDS,
+        },
         max_constructor_retry_count=2,
         health_check_timeout_s=HEALTH_SECONDS,
         graceful_shutdown_wait_loop_s=0.2,
@@ -65,7 +74,7 @@ def _replicas(scale: MLLMScale) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": scale.num_replicas,
             "max_replicas": scale.max_replicas,
-            # A batch in the engine: who has more at hand has them waiting.
-            "target_ongoing_requests": scale.batch_size,
+            # In the engine: who has more at hand has it waiting.
+            "target_ongoing_requests": 1,
         }
     }

@@ -11,3 +11,5 @@ class Identity:
     """``recipe.mllm.model`` of whoever deployed it."""
     model: str
     revision: str
+    batch_size: int
+    """Images in a forward pass: what one request should bring."""

@@ -19,10 +19,14 @@ from gdrl.errors import DataError
 SHARDS = "images-*.parquet"
 
 IMAGES_PER_BLOCK = 32
-"""What one task of the asking actor holds: progress shows, and a crash costs little."""
+"""What one task holds, where nothing asks for more: progress shows, and a crash costs little."""
 
 
-def image_blocks(dataset: Source | Path, ids: Int64[ndarray, " images"]) -> Any:
+def image_blocks(
+    dataset: Source | Path,
+    ids: Int64[ndarray, " images"],
+    images_per_block: int = IMAGES_PER_BLOCK,
+) -> Any:
     """A Ray Dataset with columns ``id`` and ``image`` (encoded), in blocks of a few images.
 
     Each task opens one shard for itself, so a machine fetches what it reads and nothing else.
@@ -30,6 +34,7 @@ def image_blocks(dataset: Source | Path, ids: Int64[ndarray, " images"]) -> Any:
     Args:
         dataset: a finished artifact, or a folder.
         ids: the images wanted.
+        images_per_block: all blocks have so many, but the last ones.
 
     Raises:
         DataError: no shards.
@@ -45,7 +50,7 @@ def image_blocks(dataset: Source | Path, ids: Int64[ndarray, " images"]) -> Any:
     )
     read = partial(read_shards, dataset=dataset, ids=ids)
     images = items.map_batches(read, batch_size=None, batch_format="pyarrow")
-    return images.repartition(target_num_rows_per_block=IMAGES_PER_BLOCK)
+    return images.repartition(target_num_rows_per_block=images_per_block)
 
 
 def read_shards(

@@ -1,4 +1,4 @@
-"""The MLLM as a Serve deployment: one engine a replica, requests gathered into forward passes.
+"""The MLLM as a Serve deployment: one engine a replica, one request a forward pass.
 
 Replicas import it, and what deploys them; all others go through :mod:`gdrl.distributed.serve`.
 """
@@ -16,9 +16,6 @@ from gdrl.distributed.reference import resolve
 from gdrl.mllm.engine import Answer, Engine, Query
 from gdrl.mllm.questions import probe_query
 
-BATCH_WAIT_SECONDS = 0.05
-"""How long an incomplete batch waits for more: little beside a forward pass of a second."""
-
 STUCK_SECONDS = 600.0
 """A forward pass longer than this is taken for hung, and the replica is replaced."""
 
@@ -27,35 +24,40 @@ UNPROVEN_SECONDS = 60.0
 
 
 class Replica:
-    """Answers requests; a request is the queries of one image, or a few of any kind."""
+    """Answers requests one after the other; clients fill them (:attr:`Identity.batch_size`).
+
+    Gathering small requests here instead cost 4 ms of Serve's own time for each image, where a
+    picture's twelve questions take the embedded MLLM 5.5 ms.
+    """
 
     def __init__(
         self, recipe: MLLMRecipe, batch_size: int, num_threads: int, open_engine: str
     ) -> None:
-        self._asked_for = recipe.model
+        self._asked_for, self._batch_size = recipe.model, batch_size
         self._engine: Engine = resolve(open_engine)(
             recipe, batch_size=batch_size, num_threads=num_threads
         )
+        self._turn = asyncio.Lock()
         self._busy_since: float | None = None
         self._last_answer = time.monotonic()
-        self.answer.set_max_batch_size(batch_size)  # type: ignore[attr-defined]  # serve.batch's
 
-    @serve.batch(batch_wait_timeout_s=BATCH_WAIT_SECONDS)
-    async def answer(self, requests: list[Sequence[Query]]) -> list[list[Answer]]:
-        """Answer each request's queries, in order; requests at hand share the engine's batches."""
-        queries = [query for request in requests for query in request]
-        self._busy_since = time.monotonic()
-        try:
-            # In a thread: health checks and the next batch's gathering go on meanwhile.
-            answers = iter(await asyncio.to_thread(self._engine.answer, queries))
-        finally:
-            self._busy_since = None
+    async def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer the queries, in order."""
+        async with self._turn:
+            self._busy_since = time.monotonic()
+            try:
+                # In a thread: health checks go on, and the next request comes in meanwhile.
+                answers = await asyncio.to_thread(self._engine.answer, queries)
+            finally:
+                self._busy_since = None
         self._last_answer = time.monotonic()
-        return [[next(answers) for _ in request] for request in requests]
+        return answers
 
     def identity(self) -> Identity:
-        """Model and revision, stored with every score."""
-        return Identity(self._asked_for, self._engine.model, self._engine.revision)
+        """Model and revision, stored with every score, and how much to ask at once."""
+        return Identity(
+            self._asked_for, self._engine.model, self._engine.revision, self._batch_size
+        )
 
     async def check_health(self) -> None:
         """Serve asks this every 10 s, and replaces a replica that raises three times in a row.

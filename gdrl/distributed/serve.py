@@ -42,7 +42,8 @@ class Serving:
     app: str = ""
     """The Serve application; empty for an HTTP endpoint."""
     open_engine: str = OPEN_ENGINE
-    chunk_size: int = 16
+    images_per_request: int = 1
+    """What fills a forward pass of a replica; a server behind an endpoint gathers for itself."""
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer a few hundred queries at most, in order; streams go through ``score_stream``.
@@ -52,7 +53,7 @@ class Serving:
         """
         if not self.app:
             return _ask_endpoint(client_engine(self.recipe, self.open_engine), queries)
-        return _ask(handle_of(self.app), queries, self.chunk_size)
+        return _ask(handle_of(self.app), queries, self.images_per_request)
 
 
 def handle_of(app: str) -> Any:
@@ -157,7 +158,7 @@ def _open(recipe: MLLMRecipe, scale: MLLMScale, open_engine: str) -> _Lease:
     found = "started, and stopped at the end" if started else f"found as {app!r}, left running"
     say(f"MLLM  {identity.model}, {_revision(identity.revision)}, {found}")
     return _Lease(
-        Serving(recipe, identity.model, identity.revision, app, open_engine, scale.batch_size),
+        Serving(recipe, identity.model, identity.revision, app, open_engine, identity.batch_size),
         started,
     )
 

@@ -59,12 +59,14 @@ def score_stream(
     cache = AnswerCache(storage, serving.model, serving.revision)
     parts = Parts(cache, scale.images_per_part)
     try:
-        blocks = _answered(image_blocks(dataset, missing), attributes, serving, scale, cache)
+        images = image_blocks(dataset, missing, _images_per_block(serving))
+        blocks = _answered(images, attributes, serving, scale, cache)
         for block in blocks:
             parts.add(block)
             if pc.any(block.column("gave_up")).as_py():
-                for last in islice(blocks, _num_tasks(scale)):  # answered before, on their way
-                    parts.add(last)
+                on_their_way = islice(blocks, _num_tasks(serving, scale))
+                for answered_before in on_their_way:
+                    parts.add(answered_before)
                 raise _unreachable(block, serving, scale)
             missing = np.setdiff1d(missing, block.column("id").to_numpy(), assume_unique=False)
             yield block.select(SCHEMA.names)
@@ -74,9 +76,14 @@ def score_stream(
         raise DataError(f"{len(missing)} image ids are not in the dataset; one is {missing[0]}")
 
 
-def _num_tasks(scale: StreamScale) -> int:
+def _images_per_block(serving: Serving) -> int:
+    """Whole requests, so that none travels half full."""
+    return -(-IMAGES_PER_BLOCK // serving.images_per_request) * serving.images_per_request
+
+
+def _num_tasks(serving: Serving, scale: StreamScale) -> int:
     """Blocks at the asking actor: enough to fill what may be in flight."""
-    return 1 + -(-scale.max_in_flight // IMAGES_PER_BLOCK)
+    return 1 + -(-scale.max_in_flight // _images_per_block(serving))
 
 
 def _answered(
@@ -90,7 +97,7 @@ def _answered(
     from ray.data import ActorPoolStrategy
 
     # One actor holds all that is in flight, so limit and circuit breaker are one.
-    num_tasks = _num_tasks(scale)
+    num_tasks = _num_tasks(serving, scale)
     rows = images.map_batches(
         Asker,
         fn_constructor_args=(serving, tuple(attributes), scale, cache),

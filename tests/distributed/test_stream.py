@@ -159,6 +159,10 @@ def test_answers_come_in_parts_and_a_broken_part_is_named(storage):
 QUERIES = [score_query(b"image", attribute) for attribute in ATTRIBUTES]
 
 
+async def reply_of(client, image, queries):
+    return (await client.replies({image: queries}))[image]
+
+
 def test_only_what_failed_is_asked_again():
     asked = []
 
@@ -170,7 +174,7 @@ def test_only_what_failed_is_asked_again():
             return [known(queries[0]), Answer("refused"), Answer("failed")]
         return [known(query) for query in queries]
 
-    reply = asyncio.run(Client(ask, StreamScale()).reply(0, QUERIES))
+    (reply,) = asyncio.run(Client(ask, StreamScale()).replies({0: QUERIES})).values()
     assert asked == [3, 3, 1]
     assert reply.attempts == (2, 2, 3)
     assert reply.answers == (known(QUERIES[0]), Answer("refused"), known(QUERIES[2]))
@@ -185,7 +189,8 @@ def test_a_service_that_asks_for_time_gets_it_and_no_attempt_is_spent():
             return [Answer("failed", reason="HTTP 429", retry_after_seconds=0.05)] * len(queries)
         return [known(query) for query in queries]
 
-    reply = asyncio.run(Client(ask, StreamScale(attempts=1)).reply(0, QUERIES))
+    client = Client(ask, StreamScale(attempts=1))
+    (reply,) = asyncio.run(client.replies({0: QUERIES})).values()
     assert reply.attempts == (1, 1, 1)
     assert reply.answers == tuple(known(query) for query in QUERIES)
     assert all(later - sooner >= 0.05 for sooner, later in itertools.pairwise(asked))
@@ -211,9 +216,9 @@ def test_an_outage_costs_nobody_an_attempt_and_one_at_a_time_asks_whether_it_is_
 
     async def stream():
         client = Client(ask, StreamScale(attempts=4))
-        first = await client.reply(-1, QUERIES)
+        first = await reply_of(client, -1, QUERIES)
         await asyncio.sleep(0.1)
-        return [first, *await asyncio.gather(*(client.reply(i, QUERIES) for i in range(12)))]
+        return [first, *await asyncio.gather(*(reply_of(client, i, QUERIES) for i in range(12)))]
 
     replies = asyncio.run(stream())
     assert {answer.status for reply in replies for answer in reply.answers} == {"ok"}
@@ -232,8 +237,8 @@ def test_an_outage_without_end_is_given_up_by_everybody_at_once():
 
     async def stream():
         client = Client(ask, StreamScale(outage_seconds=0.5))
-        first = await client.reply(-1, QUERIES)
-        return first, await asyncio.gather(*(client.reply(i, QUERIES) for i in range(12)))
+        first = await reply_of(client, -1, QUERIES)
+        return first, await asyncio.gather(*(reply_of(client, i, QUERIES) for i in range(12)))
 
     first, replies = asyncio.run(stream())
     assert not first.gave_up
@@ -257,12 +262,48 @@ def test_images_of_no_use_fail_alone(lost):
 
     async def stream():
         client = Client(ask, StreamScale(attempts=2))
-        fine = await client.reply(-1, QUERIES)
+        fine = await reply_of(client, -1, QUERIES)
         images = range(2 if lost else 4)
-        return fine, await asyncio.gather(*(client.reply(image, poison) for image in images))
+        return fine, await asyncio.gather(*(reply_of(client, i, poison) for i in images))
 
     fine, failed = asyncio.run(stream())
     assert {answer.status for answer in fine.answers} == {"ok"}
     assert {reply.answers for reply in failed} == {(Answer("failed", reason="cannot decode"),)}
     assert {reply.attempts for reply in failed} == {(2,)}
     assert not any(reply.gave_up for reply in failed)
+
+
+def test_what_the_engine_cannot_bear_does_not_take_its_neighbours_down():
+    """Eight images travel together until they are lost; then each for itself."""
+    asked = []
+
+    async def ask(queries):
+        asked.append([query.images[0] for query in queries])
+        if b"poison" in asked[-1]:
+            raise OSError("the engine died")
+        return [known(query) for query in queries]
+
+    images = [b"image-%d" % i for i in range(7)] + [b"poison"]
+    queries = {i: [score_query(image, "hat")] for i, image in enumerate(images)}
+    replies = asyncio.run(Client(ask, StreamScale(attempts=3)).replies(queries))
+    assert asked[0] == images
+    assert sorted(asked[1:]) == sorted([[image] for image in images] + [[b"poison"]])
+    assert [replies[i].answers for i in range(7)] == [(known(queries[i][0]),) for i in range(7)]
+    assert {replies[i].attempts for i in range(7)} == {(2,)}
+    assert replies[7].answers == (Answer("failed", reason="the engine died"),)
+    assert replies[7].attempts == (3,)
+
+
+def test_images_that_are_turned_away_stay_together():
+    """Apart, they would ask a busy service for more."""
+    asked = []
+
+    async def ask(queries):
+        asked.append(len(queries))
+        if len(asked) < 3:
+            return [Answer("failed", reason="HTTP 429", retry_after_seconds=0.01)] * len(queries)
+        return [known(query) for query in queries]
+
+    queries = dict.fromkeys(range(4), QUERIES)
+    asyncio.run(Client(ask, StreamScale(attempts=1)).replies(queries))
+    assert asked == [12, 12, 12]
