@@ -23,8 +23,8 @@ lint: $(INSTALLED)  ## style, types, and which room may import what
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## one script per claim about speed (baselines.py takes an hour: run it by hand)
-	for name in overlap data metrics streaming storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+bench: $(INSTALLED)  ## one script per claim about speed (by hand: baselines.py, over four hours, and gem.py, longer)
+	for name in overlap data metrics training streaming storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # torch comes first and alone, so that nothing later picks another build of it.
 $(INSTALLED): pyproject.toml

@@ -20,11 +20,10 @@ line is one JSON object.
 import argparse
 import json
 import multiprocessing
-import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,15 +32,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from published import published  # type: ignore[import-not-found]  # beside this script
 
 from gdrl import evaluation as measure
-from gdrl.config import CorrelationRecipe, DatasetRecipe, TrainScale, VaeRecipe
+from gdrl.config import CorrelationRecipe, DatasetRecipe, VaeRecipe
 from gdrl.data import dsprites_like, shapes3d_like
 from gdrl.data.correlation import sample
-from gdrl.data.grid_world import GRID_WORLDS, describe_grid, draw_factors, draw_rows
-from gdrl.data.pictures import encode_png
+from gdrl.data.grid_world import GRID_WORLDS, draw_rows, grid_images
+from gdrl.data.prepare import describe
+from gdrl.data.source import one_by_one
 from gdrl.data.table import Row, write_description, write_images
-from gdrl.training.job import TrainingJob
 
 BETAS = {"vae": 1.0, "beta_vae": 4.0, "beta_tcvae": 6.0, "factor_vae": 10.0}
 PAIRS = {"dsprites_like": dsprites_like.PAIRS, "shapes3d_like": shapes3d_like.PAIRS}
@@ -112,10 +112,10 @@ def draw_dataset(setting: Setting, root: Path) -> Path:
     recipe = setting.dataset()
     folder = root / f"{setting.world}-{setting.correlation}"
     if not folder.exists():
-        world, factors = GRID_WORLDS[setting.world], draw_factors(recipe)
-        rows = (Row(encode_png(pixels), "train") for pixels in draw_rows(world, factors))
-        num_images = write_images(folder, rows)
-        write_description(folder, describe_grid(recipe, num_images))
+        source = grid_images(recipe)
+        found = one_by_one(source.read, source.chunks)
+        num_images = write_images(folder, (Row(item.png or b"", "train") for item in found))
+        write_description(folder, describe(recipe, source, num_images))
     return folder
 
 
@@ -125,20 +125,11 @@ def run(setting: Setting, dataset: Path, use_gpu: bool) -> Record:
     from gdrl.training.vae import train
 
     with tempfile.TemporaryDirectory(prefix="gdrl-baselines-") as name:
-        published, last = Path(name) / "vae", dict[str, float]()
-
-        def report(_step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-            last.update(metrics)
-            if checkpoint is not None:
-                shutil.copytree(checkpoint / "published", published)
-                shutil.rmtree(checkpoint)
-
-        scale = TrainScale(use_gpu=use_gpu, checkpoint_every_steps=setting.steps)
-        inputs = {"dataset": dataset}
+        out, inputs = Path(name) / "vae", {"dataset": dataset}
         wall, cpu = time.perf_counter(), time.process_time()
-        train(TrainingJob(setting.recipe(), scale, inputs, rank=0, world_size=1, report=report))
+        last = published(train, setting.recipe(), inputs, out, use_gpu=use_gpu)
         trained_wall, trained = time.perf_counter(), time.process_time()
-        scores = score(Representation.load(published), setting)
+        scores = score(Representation.load(out), setting)
         scored_wall, scored = time.perf_counter(), time.process_time()
     return {
         "setting": asdict(setting),

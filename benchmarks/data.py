@@ -3,18 +3,18 @@
     OMP_NUM_THREADS=1 python benchmarks/data.py [--parts worlds pipeline decoding memory]
 
 *worlds*: images drawn a second, with the table of ray-cast geometries empty and full. *pipeline*:
-a folder of 2,048 JPEGs of 178 x 218 to a data set by Ray Data, as prepare_data does it, with and
+a folder of --images JPEGs of 178 x 218 to a data set by Ray Data, as prepare_data does it, with and
 without the start of its workers, then every image of it in batches of 128.
-*decoding*: 2,048 JPEGs of 512 x 384 by Ray Data with 1 and 2 CPUs once its workers run, and what
+*decoding*: --images JPEGs of 512 x 384 by Ray Data with 1 and 2 CPUs once its workers run, and what
 two gain at arithmetic at the same moment: a shared machine has less than two cores to give.
-*memory*: peak resident memory of the process that writes, each in one of its own, for 2,000 and
-8,000 images; ``load`` holds all images by design, the others must not. Prints tables; the last line
-is one JSON object.
+*memory*: peak resident memory of the process that writes, each in one of its own, for --images and
+four times as many; ``load`` holds all images by design, the others must not; ``folder`` is the
+driver alone, its Ray workers decode beside it. Rates need idle cores; memory does not, nor does the
+ratio of *decoding* beside that of arithmetic. Prints tables; the last line is one JSON object.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from peak_memory import peak_bytes  # type: ignore[import-not-found]  # beside this script
 from PIL import Image
 
 from gdrl.config import ClusterScale, DatasetRecipe, S3Settings
@@ -40,8 +41,6 @@ from gdrl.distributed.session import connect, disconnect
 
 PARTS = ("worlds", "pipeline", "decoding", "memory")
 BATCH = 128
-NUM_FILES = 2_048
-MEMORY_SIZES = (2_000, 8_000)
 SUMS = ", arithmetic"
 Figures = dict[str, float]
 
@@ -88,25 +87,21 @@ def worlds() -> Figures:
     return figures
 
 
-def pipeline() -> Figures:
+def pipeline(num: int) -> Figures:
     """Folder -> parquet -> batches, through Ray Data."""
     with tempfile.TemporaryDirectory() as scratch, cluster():
         photos, out = Path(scratch) / "photos", Path(scratch) / "dataset"
-        write_photos(photos, NUM_FILES, 178, 218)
-        recipe = DatasetRecipe(source=str(photos), num_images=NUM_FILES)
-        world = DatasetRecipe(source="shapes3d_like", num_images=NUM_FILES)
+        write_photos(photos, num, 178, 218)
+        recipe = DatasetRecipe(source=str(photos), num_images=num)
+        world = DatasetRecipe(source="shapes3d_like", num_images=num)
         write = partial(prepare, in_order=in_order)
         figures = {
-            "folder to parquet, cold": rate(NUM_FILES, lambda: write(recipe, out)),
-            "folder to parquet": rate(NUM_FILES, lambda: write(recipe, out)),
-            "folder to parquet, no Ray": rate(NUM_FILES, lambda: prepare(recipe, out)),
-            "parquet to batches, streamed": rate(
-                NUM_FILES, lambda: exhaust(stream_images(out, BATCH))
-            ),
-            "parquet to memory": rate(NUM_FILES, lambda: load_images(out)),
-            "shapes3d_like to parquet": rate(
-                NUM_FILES, lambda: write(world, Path(scratch) / "world")
-            ),
+            "folder to parquet, cold": rate(num, lambda: write(recipe, out)),
+            "folder to parquet": rate(num, lambda: write(recipe, out)),
+            "folder to parquet, no Ray": rate(num, lambda: prepare(recipe, out)),
+            "parquet to batches, streamed": rate(num, lambda: exhaust(stream_images(out, BATCH))),
+            "parquet to memory": rate(num, lambda: load_images(out)),
+            "shapes3d_like to parquet": rate(num, lambda: write(world, Path(scratch) / "world")),
         }
     print_table("images a second", figures)
     return figures
@@ -130,20 +125,20 @@ def burn(num_loops: int) -> Iterator[Found]:
     yield Found(str(total))
 
 
-def decoding() -> Figures:
+def decoding(num_images: int) -> Figures:
     """JPEGs by Ray Data with one and two CPUs, beside what two gain at arithmetic."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch) / "photos"
-        write_photos(photos, NUM_FILES, 512, 384)
-        recipe = DatasetRecipe(source=str(photos), num_images=NUM_FILES)
+        write_photos(photos, num_images, 512, 384)
+        recipe = DatasetRecipe(source=str(photos), num_images=num_images)
         source = open_source(recipe, S3Settings())
         for num in (1, 2):
             with cluster(num):
                 exhaust(in_order(burn, [1_000_000] * 8))  # the workers start
                 loops = [10_000_000] * 16
                 for kind, read, chunks in (("", source.read, source.chunks), (SUMS, burn, loops)):
-                    count = NUM_FILES if read is source.read else len(loops)
+                    count = num_images if read is source.read else len(loops)
                     figures[f"{num} CPU(s){kind}"] = rate(
                         count,
                         lambda: exhaust(in_order(read, chunks)),  # noqa: B023
@@ -154,18 +149,18 @@ def decoding() -> Figures:
     return figures
 
 
-def memory() -> Figures:
+def memory(num_images: int) -> Figures:
     """Peak MB of each step at two sizes, each in its own process."""
     figures: Figures = {}
+    small, large = num_images, 4 * num_images
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        for num in MEMORY_SIZES:
+        for num in (small, large):
             write_photos(root / f"photos-{num}", num, 64, 64)
             for step in ("folder", "world", "stream", "load"):
                 command = [sys.executable, __file__, "--peak", step, str(num), scratch]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 figures[f"{step}, {num}"] = float(done.stdout)
-    small, large = MEMORY_SIZES
     figures |= {
         f"{step}, ratio": figures[f"{step}, {large}"] / figures[f"{step}, {small}"]
         for step in ("folder", "world", "stream", "load")
@@ -187,7 +182,7 @@ def peak(step: str, num: int, root: Path) -> float:
         exhaust(stream_images(out, BATCH))
     else:
         load_images(out)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return float(peak_bytes() / 2**20)
 
 
 def print_table(title: str, figures: Figures) -> None:
@@ -201,13 +196,19 @@ def main() -> None:
     """Measure the parts asked for, print them, and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--images", type=int, default=2_000, help="of each part but worlds")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
         step, num, root = arguments.peak
         print(peak(step, int(num), Path(root)))
         return
-    measures = {"worlds": worlds, "pipeline": pipeline, "decoding": decoding, "memory": memory}
+    measures: dict[str, Callable[[], Figures]] = {
+        "worlds": worlds,
+        "pipeline": partial(pipeline, arguments.images),
+        "decoding": partial(decoding, arguments.images),
+        "memory": partial(memory, arguments.images),
+    }
     report = {part: measures[part]() for part in arguments.parts}
     print(json.dumps({part: {k: round(v, 3) for k, v in f.items()} for part, f in report.items()}))
 

@@ -11,15 +11,15 @@ the world, the graph against the population, edits by a reader trained on other 
 scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
 Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
-trained models are found again below --work by what they were made of. ``peak_mb`` is that of the
-process, imports and images included; cost is CPU time.
+trained models are found again below --work by what they were made of. Images and answers are made
+before the rows, in processes of their own. ``peak_mb`` is that of a row's process, imports and
+images included, the MLLM not; cost is CPU time.
 """
 
 import argparse
 import hashlib
 import json
 import multiprocessing
-import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -28,10 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gem_tables import TABLE_WORLDS, TABLES, Record, Variant, print_tables  # type: ignore[import-not-found]
-from pydantic import BaseModel
+from gem_tables import TABLE_WORLDS, TABLES, WORLDS, Record, Variant, print_tables  # type: ignore[import-not-found]
 
-from gdrl.config import Recipe, TrainScale
+from gdrl.config import DisGraphRecipe, Recipe, VaeRecipe
 from gdrl.settings import load
 
 RECIPES = Path(__file__).parents[1] / "jobs/recipes"
@@ -99,7 +98,9 @@ class Bench:
         """The answers that a row may use."""
         from gem_worlds import answers, write_scores
 
-        names, number = self.attributes(recipe), variant.num_scored or self.task.budget.scored
+        names, number = self.attributes(recipe), variant.num_scored
+        if number is None:
+            number = self.task.budget.scored
         ids, said = answers(self.world, self.folder, self.dataset, self.task.seed)
         columns = [self.world.names.index(name) for name in names]
         path = self.folder / f"scores-{number}-{variant.flipped:g}-{len(names)}"
@@ -147,16 +148,20 @@ class Bench:
         write_names(names, latent_rows(matching, read.attributes))
         graph = self.folder / f"graph-{_digest(scores.name, recipe.graph.model_dump_json())}"
         graph.mkdir(exist_ok=True)
-        (graph / "graph.json").write_text(json.dumps(self.graph(recipe, scores).to_dict()))
+        self.graph(recipe, scores).save(graph / "graph.json")
         inputs = {"dataset": self.dataset, "vae": vae, "scores": scores}
         return fit(train, recipe.disgraph, {**inputs, "names": names, "graph": graph}, self.folder)
 
 
 def fit(
-    train: Callable[[Any], None], recipe: BaseModel, inputs: Mapping[str, Path], folder: Path
+    train: Callable[[Any], None],
+    recipe: VaeRecipe | DisGraphRecipe,
+    inputs: Mapping[str, Path],
+    folder: Path,
 ) -> Path:
     """What a training function publishes, and ``cost.json``; found again where it was made."""
-    from gdrl.training.job import TrainingJob
+    from peak_memory import peak_bytes  # type: ignore[import-not-found]
+    from published import published  # type: ignore[import-not-found]
 
     made_of = [
         train.__module__,
@@ -167,22 +172,23 @@ def fit(
     if (out / "cost.json").exists():
         return out
     shutil.rmtree(out, ignore_errors=True)
-
-    def report(_step: int, _metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        if checkpoint is not None:
-            shutil.copytree(checkpoint / "published", out)
-
     start = time.process_time()
-    scale = TrainScale(checkpoint_every_steps=10**9)
-    train(TrainingJob(recipe, scale, inputs, rank=0, world_size=1, report=report))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    cost = {"cpu_seconds": time.process_time() - start, "peak_mb": peak}
+    published(train, recipe, inputs, out)
+    cost = {"cpu_seconds": time.process_time() - start, "peak_mb": peak_bytes() / 2**20}
     (out / "cost.json").write_text(json.dumps(cost))
     return out
 
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def draw_and_ask(task: Task, work: Path) -> None:
+    """The images of a world and seed, and the answers about them, for every row to find."""
+    from gem_worlds import answers
+
+    bench = Bench(task, work)
+    answers(bench.world, bench.folder, bench.dataset, task.seed)
 
 
 def run(task: Task, work: Path) -> Record:
@@ -235,15 +241,15 @@ def finished(out: Path) -> dict[str, Record]:
 
 
 def complete(tasks: list[Task], options: argparse.Namespace) -> None:
-    """Run what is missing, each in a fresh process, and write it down as it ends."""
+    """Run what is missing, each row in a fresh process, and write it down as it ends."""
     done = finished(options.out)
     missing = [task for task in tasks if task.key() not in done]
     print(f"{len(tasks) - len(missing)} of {len(tasks)} runs are in {options.out}")
-    context = multiprocessing.get_context("spawn")
+    for task in {(task.world, task.seed): task for task in missing}.values():
+        in_a_process_of_its_own(draw_and_ask, task, options.work)
     for task in missing:
         start = time.perf_counter()
-        with context.Pool(1) as pool:  # the peak of memory is a process's
-            record = pool.apply(run, (task, options.work))
+        record = in_a_process_of_its_own(run, task, options.work)
         record |= {"task": asdict(task), "wall_seconds": time.perf_counter() - start}
         record |= {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
         with options.out.open("a") as file:
@@ -252,11 +258,17 @@ def complete(tasks: list[Task], options: argparse.Namespace) -> None:
         print(f"{record['wall_seconds']:.0f} s", flush=True)
 
 
+def in_a_process_of_its_own(work: Callable[..., Any], *arguments: object) -> Any:
+    """Spawned: the peak of memory is a process's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
 def main() -> None:
     """Run, resume, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--worlds", nargs="+", help="of each table's own; default all of them")
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, help="of each table's own (all)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--images", type=int, default=8_000, help="training images of a world")
     parser.add_argument("--test-images", type=int, default=2_000)
@@ -270,6 +282,10 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="print what is in --out, run nothing")
     options = parser.parse_args()
     tasks = tasks_of(options)
+    if not tasks:
+        parser.error(
+            "no table that --tables names has a world that --worlds names, or --seeds is 0"
+        )
     if not options.print:
         print(f"budget: {json.dumps(asdict(tasks[0].budget))}")
         complete(tasks, options)

@@ -1,6 +1,5 @@
 """What benchmarks/gem.py measures of a model, a graph and an edit."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def relations_of(
 
 
 def _graph(folder: Path) -> CorrelationGraph:
-    return CorrelationGraph.from_dict(json.loads((folder / "graph.json").read_text()))
+    return CorrelationGraph.load(folder / "graph.json")
 
 
 def _truth(bench: Any, names: tuple[str, ...]) -> ndarray:

@@ -83,7 +83,7 @@ ABLATIONS = (
 )
 
 SCORED = (
-    replace(UNSUPERVISED, name="scored_0"),
+    replace(UNSUPERVISED, name="unaligned"),
     *(
         replace(GUIDED, name=f"scored_{number}", num_scored=number)
         for number in (50, 150, 500, 1_500, 5_000)

@@ -16,22 +16,26 @@ from numpy import ndarray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gdrl.config import CorrelationRecipe, DatasetRecipe
 from gdrl.data import faces, shapes3d_like
 from gdrl.data.causal_model import CausalModel
 from gdrl.data.correlation import Correlation, population_association, sample
-from gdrl.data.grid_world import GRID_WORLDS, draw_rows
+from gdrl.data.faces import face_images
+from gdrl.data.grid_world import GRID_WORLDS, draw_rows, grid_images
 from gdrl.data.pictures import encode_png
-from gdrl.data.table import DatasetDescription, Row, load_images, write_description, write_images
+from gdrl.data.prepare import describe
+from gdrl.data.source import ImageSource, one_by_one
+from gdrl.data.table import Row, load_images, write_description, write_images
 from gdrl.mllm import embedded
 from gdrl.mllm.engine import Query
 from gdrl.mllm.questions import LEVELS, score_query
-from gdrl.models.encoder import Encoder
+from gdrl.models.encoder import conv_encoder
 from gdrl.training.batches import to_images
 
 SIGMA = 0.1
 GRID_PAIRS = shapes3d_like.PAIRS["single_1"]
 FACE_PAIR = ("long hair", "beard")
-"""The strongest of the faces' edges whose ends both have a latent in every recipe."""
+"""A strong negative edge whose ends both have a latent in every recipe."""
 TEST_SEED, READER_SEED, EDIT_SEED = 10_000, 20_000, 30_000
 MAX_SCORED = 5_000
 NUM_LEVELS = len(LEVELS)
@@ -80,6 +84,15 @@ class World:
         rows = faces.sample_factors(number, seed, independent=independent, model=self.model)
         return rows.astype(float), faces.render_rows(rows, seed)
 
+    def images(self, number: int, seed: int) -> tuple[DatasetRecipe, ImageSource]:
+        """What :meth:`draw` draws, on its way into a data set."""
+        if self.is_grid:
+            pairs = CorrelationRecipe(pairs=GRID_PAIRS, sigma=SIGMA)
+            grid = DatasetRecipe(source=self.name, num_images=number, seed=seed, correlation=pairs)
+            return grid, grid_images(grid)
+        recipe = DatasetRecipe(source=self.name, num_images=number, seed=seed)
+        return recipe, face_images(recipe, self.model)
+
     def truth(self) -> ndarray:
         """Population association, both ways."""
         if self.is_grid:
@@ -95,27 +108,15 @@ def draw_dataset(world: World, folder: Path, number: int, seed: int) -> Path:
     """All of it to train on: what is held out is drawn apart."""
     path = folder / "dataset"
     if not (path / "dataset.json").exists():
-        factors, images = world.draw(number, seed)
+        recipe, source = world.images(number, seed)
+        found = one_by_one(source.read, source.chunks)
+        values = source.values.astype(float).tolist()
         rows = (
-            Row(encode_png(image), "train", factors=dict(zip(world.names, row, strict=True)))
-            for image, row in zip(images, factors.tolist(), strict=True)
+            Row(item.png or b"", "train", factors=dict(zip(source.names, row, strict=True)))
+            for item, row in zip(found, values, strict=True)
         )
         write_images(path, rows)
-        write_description(
-            path,
-            DatasetDescription(
-                source=world.name,
-                kind="world",
-                style=None,
-                num_images=number,
-                num_quarantined=0,
-                image_size=64,
-                attributes=world.names,
-                truth=None,
-                attribution="",
-                seed=seed,
-            ),
-        )
+        write_description(path, describe(recipe, source, number))
     return path
 
 
@@ -197,7 +198,7 @@ class Reader:
     def __init__(self, folder: Path, num_images: int, steps: int) -> None:
         path = folder / f"reader-{num_images}-{steps}.safetensors"
         torch.manual_seed(READER_SEED)
-        self._net = Encoder(len(faces.ATTRIBUTES))
+        self._net = conv_encoder(len(faces.ATTRIBUTES))
         world = World("faces")
         factors, images = world.draw(num_images + num_images // 8, READER_SEED, independent=True)
         if path.exists():

@@ -15,7 +15,6 @@ object, where ``vs_sklearn`` is scikit-learn's CPU seconds over ours.
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak_memory import peak_bytes  # type: ignore[import-not-found]  # beside this script
 
 from gdrl.evaluation.recovery import mcc
 from gdrl.unmixing import fit_unmixing
@@ -92,7 +92,7 @@ def measured(
     wall, cpu = time.perf_counter(), time.process_time()
     transform, iterations = fit(path, 0)
     seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_bytes() / 2**30
     features = np.load(path, mmap_mode="r")
     scored = features[:SCORED_ROWS]
     sources = next(source_blocks(*features.shape))[: len(scored)]

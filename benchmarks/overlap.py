@@ -36,30 +36,33 @@ from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
 from gdrl.distributed.train import fit
 from gdrl.execution import execute
+from gdrl.tracking import MetricLog
 
 Work = Callable[[], None]
 
 
-def finished_faces(storage: Storage, num_images: int) -> Source:
-    """The ``prepare_data`` stage, with faces."""
-    recipe = Recipe(dataset=DatasetRecipe(num_images=num_images))
+def finished(storage: Storage, dataset: DatasetRecipe) -> Source:
+    """The ``prepare_data`` stage, on the connected cluster."""
+    recipe = Recipe(dataset=dataset)
     config, store = RunConfig(storage=storage.uri, recipe=recipe), open_store(storage)
     execute(config, store, artifact="dataset", session=lambda _: nullcontext())
     return Run(store, config.name).source("dataset")
 
 
-def train(dataset: Source, steps: int) -> None:
-    """The ``train_vae`` stage, from nothing."""
+def train(dataset: Source, recipe: VaeRecipe, scale: TrainScale) -> list[dict[str, float]]:
+    """The ``train_vae`` stage, from nothing; the lines of its metric log."""
     with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
         fit(
             "gdrl.training.vae:train",
             name="train_vae",
-            recipe=VaeRecipe(steps=steps),
+            recipe=recipe,
             inputs={"dataset": dataset},
-            scale=TrainScale(),
+            scale=scale,
             storage=Storage(folder),
-            out=Path(folder) / "out",
+            out=out,
         )
+        return list(MetricLog(out / "metrics.jsonl"))
 
 
 def score(dataset: Source, num_images: int) -> None:
@@ -92,10 +95,11 @@ def main() -> None:
     options = parser.parse_args()
     connect()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = finished_faces(Storage(folder), 2 * options.images)
+        faces = DatasetRecipe(num_images=2 * options.images)
+        dataset = finished(Storage(folder), faces)
 
         def train_alone() -> None:
-            train(dataset, options.steps)
+            train(dataset, VaeRecipe(steps=options.steps), TrainScale())
 
         def score_alone() -> None:
             score(dataset, options.images)

@@ -34,9 +34,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from overlap import finished_faces  # type: ignore[import-not-found]  # beside this script
+from overlap import finished, train  # type: ignore[import-not-found]  # beside this script
 
-from gdrl.artifacts import Source, Storage
+from gdrl.artifacts import Storage
 from gdrl.config import (
     ClusterScale,
     DatasetRecipe,
@@ -52,7 +52,6 @@ from gdrl.distributed.deployment import DeploymentSettings, build
 from gdrl.distributed.serve import SHARED_APP, Serving, serving
 from gdrl.distributed.session import connect, disconnect
 from gdrl.distributed.stream import score_stream
-from gdrl.distributed.train import fit
 from gdrl.mllm.open import open_engine
 from gdrl.mllm.questions import score_query
 
@@ -189,16 +188,17 @@ def replicas(options: argparse.Namespace) -> Result:
     """One stream throughout; a training run for each number of replicas, then another number."""
     rates: list[float] = []
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as thread:
-        storage, stop = Storage(f"{name}/runs"), threading.Event()
-        faces = finished_faces(storage, 2_000)
+        stop = threading.Event()
+        faces = finished(Storage(f"{name}/runs"), DatasetRecipe(num_images=2_000))
         noise = write_noise(make(Path(name) / "noise"), 100 * options.images)
         deploy(1)
         rows = thread.submit(stream_until, stop, noise, 100 * options.images)
         try:
             for number in (1, 3, 1):
                 deploy(number)
-                out = make(Path(name) / f"out-{len(rates)}")
-                rates.append(train_rate(faces, storage, out, options.steps, seed=len(rates)))
+                laps = train(faces, VaeRecipe(steps=options.steps, seed=len(rates)), TrainScale())
+                # The first ones pay for the start.
+                rates.append(statistics.median(lap["images_per_second"] for lap in laps[2:]))
                 print(f"{number} replicas {rates[-1]:8.1f} images/s of the trainer", flush=True)
         finally:
             stop.set()
@@ -230,21 +230,6 @@ def stream_until(stop: threading.Event, dataset: Path, num_images: int) -> pa.Ta
     with serving(MLLMRecipe(model="500"), MLLMScale(), open_engine=FIXED_LATENCY) as mllm:
         blocks = stream(dataset, num_images, ["hat"], mllm, StreamScale(max_in_flight=64))
         return pa.concat_tables(itertools.takewhile(lambda _: not stop.is_set(), blocks))
-
-
-def train_rate(faces: Source, storage: Storage, out: Path, steps: int, seed: int) -> float:
-    """Median images/s of the steps of a training run, its first ones left out."""
-    fit(
-        "gdrl.training.vae:train",
-        name="train_vae",
-        recipe=VaeRecipe(steps=steps, seed=seed),
-        inputs={"dataset": faces},
-        scale=TrainScale(),
-        storage=storage / "training",
-        out=out,
-    )
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(float(row["images_per_second"]) for row in rows[2:])
 
 
 def make(folder: Path) -> Path:

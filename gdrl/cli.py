@@ -30,10 +30,7 @@ def main(artifact: str | None, doc: str | None, argv: Sequence[str] | None = Non
 
     A finished pipeline prints the address of its report as the last line.
     """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    _add_recipe(parser)
+    parser = _job_parser(doc)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, do nothing")
     parser.add_argument(
         "--overwrite",
@@ -42,6 +39,14 @@ def main(artifact: str | None, doc: str | None, argv: Sequence[str] | None = Non
     )
     arguments = parser.parse_intermixed_args(argv)
     exit_after(lambda: _job(artifact, arguments))
+
+
+def study(doc: str | None, argv: Sequence[str] | None = None) -> NoReturn:
+    """The study's job: measure what is missing of its rows, print the table, and exit 0 or 1."""
+    parser = _job_parser(doc)
+    parser.add_argument("--rows", metavar="ROW", nargs="+", default=(), help="these rows alone")
+    arguments = parser.parse_intermixed_args(argv)
+    exit_after(lambda: _study(arguments))
 
 
 def gdrl(argv: Sequence[str] | None = None) -> NoReturn:
@@ -110,6 +115,14 @@ def _add_keeping(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         _add_storage(commands.choices[name])
 
 
+def _job_parser(doc: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_recipe(parser)
+    return parser
+
+
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="a TOML file")
     _add_overrides(parser)
@@ -131,7 +144,7 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def _job(artifact: str | None, arguments: argparse.Namespace) -> None:
     config = settings.load(arguments.recipe, arguments.overrides)
-    store = open_store(Storage(config.storage, config.s3))
+    store = open_store(Storage.of(config))
     if arguments.dry_run:
         decisions = plan(config, store)
         chosen = decisions if artifact is None else select(artifact, decisions)
@@ -146,9 +159,17 @@ def _job(artifact: str | None, arguments: argparse.Namespace) -> None:
         print(Run(store, config.inputs.get("report", config.name)).address("report", "index.html"))
 
 
+def _study(arguments: argparse.Namespace) -> None:
+    from gdrl.execution import ray_session
+    from gdrl.study import run_study
+
+    config = settings.load(arguments.recipe, arguments.overrides)
+    print(run_study(config, ray_session, arguments.rows))
+
+
 def _plan(arguments: argparse.Namespace) -> None:
     config = settings.load(arguments.recipe, arguments.overrides)
-    print(inspection.describe_plan(plan(config, open_store(Storage(config.storage, config.s3)))))
+    print(inspection.describe_plan(plan(config, open_store(Storage.of(config)))))
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -204,7 +225,7 @@ def _gc(arguments: argparse.Namespace) -> None:
 def _store(arguments: argparse.Namespace) -> Store:
     named = [] if arguments.storage is None else [f"storage={json.dumps(arguments.storage)}"]
     config = settings.load(arguments.recipe, [*named, *arguments.overrides])
-    return open_store(Storage(config.storage, config.s3))
+    return open_store(Storage.of(config))
 
 
 def exit_after(act: Callable[[], None]) -> NoReturn:

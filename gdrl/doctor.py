@@ -4,7 +4,6 @@ Each check runs in a process of its own: what hangs is ended, what is not instal
 alone, and the environment that Ray wants is nobody else's.
 """
 
-import io
 import multiprocessing
 import secrets
 from collections.abc import Callable, Iterator
@@ -59,18 +58,13 @@ def check_storage(config: RunConfig) -> str:
     Raises:
         StorageError: it does not do one of them.
     """
-    store = open_store(Storage(config.storage, config.s3))
+    store = open_store(Storage.of(config))
     probe = f"{SCRATCH}/{secrets.token_hex(8)}"
+    store.create(probe, CONTENT)
     try:
-        store.create(probe, CONTENT)
-        try:
-            _use(store, probe)
-        finally:
-            store.delete([probe])
-    except OSError as error:
-        raise StorageError(
-            f"{store.location('')}: {error.strerror}; make it writable, or name another storage"
-        ) from error
+        _use(store, probe)
+    finally:
+        store.delete([probe])
     if store.read(probe) is not None:
         raise StorageError(f"{store.location('')}: an object that was deleted is still there")
     return f"{store.location('')}: write, refuse a second write, read, list, delete"
@@ -110,19 +104,13 @@ def check_mllm(config: RunConfig) -> str:
     Raises:
         GdrlError: the model is not there, or does not answer.
     """
-    from PIL import Image
-
     from gdrl.mllm.open import open_engine
-    from gdrl.mllm.questions import score_query
+    from gdrl.mllm.questions import probe_query
 
     recipe = config.recipe.mllm
     where = f"at {recipe.endpoint}" if recipe.endpoint else "in this process"
-    picture = io.BytesIO()
-    Image.new("RGB", (64, 64), "grey").save(picture, "png")
-    listed = config.recipe.attributes
-    attribute = listed[0] if isinstance(listed, tuple) and listed else "smiling"
     engine = open_engine(recipe, timeout_seconds=ANSWER_SECONDS)
-    (answer,) = engine.answer([score_query(picture.getvalue(), attribute)])
+    (answer,) = engine.answer([probe_query()])
     if answer.status != "ok":
         raise EndpointError(
             f"{recipe.model} {where} gave no answer ({answer.status}: {answer.reason}); is "
@@ -137,11 +125,12 @@ def check_gpu(config: RunConfig) -> str:
     Raises:
         ConfigError: a private cluster on this machine could not give what ``scale`` asks for.
     """
-    from gdrl.distributed.cluster import cluster_address
+    from gdrl.distributed.session import cluster_address
     from gdrl.training.devices import cuda_build, gpus
 
     scale = config.scale
-    wanted = scale.vae.use_gpu or scale.disgraph.use_gpu or scale.mllm.gpus_per_replica > 0
+    training = (scale.vae, scale.disgraph, scale.contrastive)
+    wanted = any(section.use_gpu for section in training) or scale.mllm.gpus_per_replica > 0
     found = f"torch {version('torch')}, built for {cuda_build() or 'CPUs'}; GPUs: "
     if wanted and not gpus() and not cluster_address(scale.cluster):
         raise ConfigError(

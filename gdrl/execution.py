@@ -124,7 +124,9 @@ class _Attempt:
                     waiting = [d for d in waiting if d.stage.artifact not in lost]
         pool.shutdown()
         if failed:
-            raise _stage_failed(failed) from failed[0][1]
+            errors = [error for _, error in failed]
+            defect = next((e for e in errors if not isinstance(e, GdrlError)), errors[0])
+            raise _stage_failed(failed) from defect
 
     def _run_stage(self, decision: Decision) -> None:
         stage = decision.stage
@@ -157,11 +159,10 @@ class _Attempt:
     def _open_inputs(self, stage: Stage) -> Inputs:
         """Verified folders of what the stage needs, each from the run that the plan named."""
         runs = {name: Run(self.run.store, self.sources[name]) for name in stage.needs}
+        manifests = {name: run.finished(name) for name, run in runs.items()}
         return Inputs(
-            folders={name: run.open(name) for name, run in runs.items()},
-            manifests={
-                name: run.finished(name).model_dump(mode="json") for name, run in runs.items()
-            },
+            folders={name: run.fetch(manifests[name]) for name, run in runs.items()},
+            manifests={name: m.model_dump(mode="json") for name, m in manifests.items()},
             sources={name: run.source(name) for name, run in runs.items()},
         )
 

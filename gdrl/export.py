@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
-from gdrl.artifacts import Manifest, Run, Storage, open_store
-from gdrl.errors import ArtifactExists
-from gdrl.pipeline import STAGES
+from gdrl.artifacts import LocalStore, Manifest, Run
+from gdrl.artifacts.store import on_disk
+from gdrl.errors import ArtifactExists, ConfigError
+from gdrl.pipeline import STAGES, Stage
 
 
 def export(run: Run, folder: str) -> Iterator[str]:
@@ -17,17 +19,20 @@ def export(run: Run, folder: str) -> Iterator[str]:
         A line on each artifact; last of all the report's address.
 
     Raises:
+        ConfigError: ``folder`` is a URI.
         ArtifactExists: ``folder`` holds another artifact of that name; it is left as it is.
         ArtifactCorrupt: naming the file that differs from its manifest, here or there.
     """
-    target = Run(open_store(Storage(folder)), run.name)
+    if "://" in folder:
+        raise ConfigError(f"DIR = {folder!r}: DIR is a folder on this machine; name one")
+    target = Run(LocalStore(Path(folder).absolute()), run.name)
     for stage in STAGES:
         manifest = run.manifest(stage.artifact)
         if manifest is None:
             continue
-        present = _is_there(target, manifest)
+        present = _is_there(target, stage, manifest)
         if not present:
-            _copy(run, manifest, target)
+            _copy(run, stage, manifest, target)
         target.open(stage.artifact)
         word = "there" if present else "copied"
         yield f"{word:<7} {target.store.location(f'{run.name}/{stage.artifact}')}"
@@ -35,21 +40,22 @@ def export(run: Run, folder: str) -> Iterator[str]:
         yield str(target.address("report", "index.html"))
 
 
-def _is_there(target: Run, manifest: Manifest) -> bool:
-    present = target.manifest(manifest.artifact)
+def _is_there(target: Run, stage: Stage, manifest: Manifest) -> bool:
+    present = target.manifest(stage.artifact)
     if present not in (None, manifest):
         raise ArtifactExists(
-            f"{target.store.location(f'{target.name}/{manifest.artifact}')} is another artifact "
+            f"{target.store.location(f'{target.name}/{stage.artifact}')} is another artifact "
             "of that name; choose another folder, or delete it"
         )
     return present is not None
 
 
-def _copy(run: Run, manifest: Manifest, target: Run) -> None:
-    source = run.open(manifest.artifact)
-    out = target.begin(manifest.artifact, manifest.stage)
+def _copy(run: Run, stage: Stage, manifest: Manifest, target: Run) -> None:
+    source = run.fetch(manifest)
+    out = target.begin(stage.artifact, stage.name)
     for entry in manifest.files:
         file = out.path / entry.path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / entry.path, file)
+        with on_disk(out.path, "make room there, or choose another folder"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / entry.path, file)
     target.commit(out, manifest)

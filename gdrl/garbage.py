@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from gdrl.artifacts import Run, Store, StoredObject
 from gdrl.artifacts.manifest import MANIFEST
-from gdrl.pipeline import STAGES
+from gdrl.pipeline import ANSWERS, STAGES
 
-ANSWERS = "mllm-cache"
 MIN_AGE_HOURS = 24.0
 """What a job uploads looks like an orphan until its manifest is there, and no upload takes days."""
 

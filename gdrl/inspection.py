@@ -8,11 +8,7 @@ from typing import Any
 from gdrl.artifacts import Manifest, Run, Store
 from gdrl.errors import ArtifactMissing
 from gdrl.garbage import Garbage
-from gdrl.pipeline import STAGES, Decision, Stage, diff
-
-SO_FAR = "so-far.jsonl"
-"""Beside a stage's checkpoints, where the stage writes one: how many ``images`` are done ``of`` how
-many, a line now and then, some with the ``edges`` that they give."""
+from gdrl.pipeline import SO_FAR, STAGES, Decision, Stage, as_set, diff, recipe_diff
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -65,7 +61,7 @@ def describe_artifact(manifest: Manifest, location: str) -> str:
     head += [("git commit", manifest.git_commit or "none")]
     sections = {
         "metrics": [(name, _number(value)) for name, value in manifest.metrics.items()],
-        "recipe": [(name, json.dumps(value)) for name, value in manifest.recipe.items()],
+        "recipe": [(name, json.dumps(value)) for name, value in as_set(manifest.recipe).items()],
         "inputs": list(manifest.inputs.items()),
         "versions": list(manifest.versions.items()),
         "files": [(entry.path, _size(entry.size)) for entry in manifest.files],
@@ -86,7 +82,8 @@ def describe_difference(old: Run, new: Run) -> str:
             if before is not after:
                 lines.append(f"{stage.artifact}  only in {(old if before else new).name}")
             continue
-        changes = diff(before.recipe, after.recipe) + diff(before.metrics, after.metrics, "metrics")
+        changes = recipe_diff(before.recipe, after.recipe)
+        changes += diff(before.metrics, after.metrics, "metrics")
         lines += [f"{stage.artifact}  {change}" for change in changes]
     return "\n".join(lines) or "no difference"
 

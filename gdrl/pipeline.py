@@ -36,6 +36,9 @@ class Stage:
         return f"{self.package}.{self.name}"
 
 
+STOPPING = "recipe.stopping"
+"""What decides when enough has been asked: ``recipe.graph``, where it decides at all."""
+
 STAGES = (
     Stage("prepare_data", "dataset", (), ("recipe.dataset",)),
     Stage("train_vae", "vae", ("dataset",), ("recipe.vae",)),
@@ -43,7 +46,7 @@ STAGES = (
         "score_images",
         "scores",
         ("dataset",),
-        ("recipe.attributes", "recipe.mllm", "recipe.scores", "recipe.stopping"),
+        ("recipe.attributes", "recipe.mllm", "recipe.scores", STOPPING),
     ),
     Stage(
         "match_latents",
@@ -71,6 +74,13 @@ STAGES = (
     ),
 )
 """Every stage after the ones that it needs."""
+
+SO_FAR = "so-far.jsonl"
+"""Beside a stage's checkpoints, where the stage writes one: how many ``images`` are done ``of`` how
+many, a line now and then, some with the ``edges`` that they give."""
+
+ANSWERS = "mllm-cache"
+"""At the storage's root: what MLLMs answered, by content."""
 
 Action = Literal["skip", "run", "drift", "blocked"]
 
@@ -183,6 +193,22 @@ def diff(old: Any, new: Any, prefix: str = "") -> list[Change]:
     return [] if old == new else [Change(prefix, old, new)]
 
 
+def as_set(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's recipe by the keys that a person sets."""
+    return {"recipe.graph" if key == STOPPING else key: value for key, value in recipe.items()}
+
+
+def recipe_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """:func:`diff` of two manifests' recipes, by the keys that a person sets."""
+    if (STOPPING in old) != (STOPPING in new):  # one asked about all: its width is 0
+        old, new = ({**recipe, STOPPING: _width(recipe)} for recipe in (old, new))
+    return diff(as_set(old), as_set(new))
+
+
+def _width(recipe: Mapping[str, Any]) -> dict[str, float]:
+    return {"interval_width": recipe.get(STOPPING, {}).get("interval_width", 0.0)}
+
+
 def _decide(
     stage: Stage, earlier: Mapping[str, Decision], config: RunConfig, store: Store
 ) -> Decision:
@@ -201,7 +227,7 @@ def _decide(
         return Decision(stage, action, config.name, wanted, recipe, inputs)
     if finished.fingerprint == wanted:
         return Decision(stage, "skip", config.name, wanted, recipe, inputs)
-    changes = (*diff(finished.recipe, recipe), *diff(finished.inputs, inputs, "inputs"))
+    changes = (*recipe_diff(finished.recipe, recipe), *diff(finished.inputs, inputs, "inputs"))
     return Decision(stage, "drift", config.name, wanted, recipe, inputs, changes)
 
 
@@ -213,7 +239,7 @@ def _section(config: RunConfig, section: str) -> Any:
     if not isinstance(value, BaseModel):
         return value if value is None or isinstance(value, str) else list(value)
     content = value.model_dump(mode="json")
-    if section == "recipe.mllm" and config.recipe.mllm.model == "embedded":
+    if section == "recipe.mllm" and config.recipe.mllm.is_embedded:
         content["revision"] = _embedded_revision()
     return content
 

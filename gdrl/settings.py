@@ -5,10 +5,11 @@ on the driver, so that every worker reads the same place.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +18,10 @@ from gdrl.config import CELEBA, WORLDS, RunConfig
 from gdrl.errors import ConfigError
 
 Tree = dict[str, Any]
+
+RAYS_COPIES = "working_dir_files"
+"""The folder below which Ray lays out what ``ray job submit --working-dir`` uploads; how the folder
+above it is called can be set. Nothing of it but the working directory itself names the copy."""
 
 
 class Override(NamedTuple):
@@ -40,7 +45,7 @@ def load(recipe: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, recipe, parsed)) from error
+        raise ConfigError(_explain(error, tree, recipe, parsed)) from error
     return _with_absolute_paths(config)
 
 
@@ -60,11 +65,16 @@ def parse_override(text: str) -> Override:
 
 
 def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of the tree, sections included, in the order of their declaration."""
+    """Every dotted key of the tree, sections included, in the order of their declaration.
+
+    What a list of sections holds follows the list's own key and ``[]``.
+    """
     for name, field in model.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from known_keys(field.annotation, f"{prefix}{name}.")
+        kinds = [(field.annotation, "."), *((kind, "[].") for kind in get_args(field.annotation))]
+        for kind, below in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from known_keys(kind, f"{prefix}{name}{below}")
 
 
 def nearest(key: str, known: Sequence[str]) -> list[str]:
@@ -101,7 +111,9 @@ def _set(tree: Tree, override: Override) -> None:
     tree[last] = override.value
 
 
-def _explain(error: ValidationError, recipe: Path, overrides: Sequence[Override]) -> str:
+def _explain(
+    error: ValidationError, tree: Tree, recipe: Path, overrides: Sequence[Override]
+) -> str:
     """One line a fault: where it was written, which key, what is wrong, what was meant."""
     lines = []
     for fault in error.errors(include_url=False):
@@ -109,9 +121,21 @@ def _explain(error: ValidationError, recipe: Path, overrides: Sequence[Override]
         origin = next((o for o in reversed(overrides) if _meet(path, o.path)), None)
         where = f"override {origin.text}" if origin else str(recipe)
         unknown = fault["type"] == "extra_forbidden"
-        key = ".".join(origin.path if origin and unknown else path)
+        loc = origin.path if origin and unknown else fault["loc"]
+        key = _key(loc, tree)
         lines.append(f"{where}: {_unknown(key) if unknown else _wrong(key, fault)}")
     return "\n".join(lines)
+
+
+def _key(loc: Sequence[str | int], tree: Any) -> str:
+    """A dotted key; an item of a list by its ``name``, else by its number from 0."""
+    key = ""
+    for step in loc:
+        is_item = isinstance(tree, list) and isinstance(step, int)
+        tree = tree[step] if is_item or (isinstance(tree, dict) and step in tree) else None
+        name = tree.get("name", step) if is_item and isinstance(tree, dict) else step
+        key += f"[{name}]" if is_item else f".{step}"
+    return key.removeprefix(".")
 
 
 def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -121,16 +145,20 @@ def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 def _unknown(key: str) -> str:
     known = list(known_keys())
-    if meant := nearest(key, known):
+    plain = re.sub(r"\[[^]]*\]", "[]", key)
+    if meant := nearest(plain, known):
         return f"unknown key {key}; did you mean {' or '.join(meant)}?"
-    section = key.rpartition(".")[0]
+    section = plain.rpartition(".")[0]
     siblings = [other for other in known if other.rpartition(".")[0] == section]
     return f"unknown key {key}; known here: {', '.join(siblings)}"
 
 
 def _wrong(key: str, fault: ErrorDetails) -> str:
     if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
+        text = str(fault["ctx"]["error"])
+        return text if text.startswith(key) else f"{key}: {text}"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
     message = fault["msg"][:1].lower() + fault["msg"][1:]
     quote = f"; quote it: '\"{fault['input']}\"'" if fault["type"] == "string_type" else ""
     return f"{key}: {message}, not {fault['input']!r}{quote}"
@@ -142,11 +170,23 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         prefix = CELEBA if dataset.source.startswith(CELEBA) else ""
         source = prefix + _absolute(dataset.source.removeprefix(prefix))
         dataset = dataset.model_copy(update={"source": source})
-    if mllm.model != "embedded" and not mllm.endpoint:
+    if not (mllm.is_embedded or mllm.endpoint):
         mllm = mllm.model_copy(update={"model": _absolute(mllm.model)})
     recipe = recipe.model_copy(update={"dataset": dataset, "mllm": mllm})
-    storage = _absolute(config.storage)
-    return config.model_copy(update={"recipe": recipe, "storage": storage})
+    files = {"ca_file": config.s3.ca_file, "cache": config.s3.cache}
+    s3 = config.s3.model_copy(update={k: _absolute(path) for k, path in files.items() if path})
+    storage = _lasting(_absolute(config.storage))
+    return config.model_copy(update={"recipe": recipe, "storage": storage, "s3": s3})
+
+
+def _lasting(storage: str) -> str:
+    """``storage``, unless it is in the copy of a working directory that Ray made for a job."""
+    if RAYS_COPIES in Path(storage).parts:
+        raise ConfigError(
+            f"storage: {storage} is in Ray's own copy of the working directory, which Ray deletes "
+            "after the job; name an absolute folder that all nodes see, or s3://bucket/prefix"
+        )
+    return storage
 
 
 def _absolute(location: str) -> str:

@@ -8,21 +8,26 @@ cells.
 import hashlib
 import json
 import statistics
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from gdrl.artifacts import Run, Storage, Store, git_commit, open_store, package_versions
 from gdrl.config import ContrastiveRecipe, RunConfig, StudyRow
-from gdrl.errors import ConfigError
+from gdrl.errors import ConfigError, StorageError, TrainingFailed
 from gdrl.tracking import Progress, say
 
 MEASURE = "gdrl.training.identifiability:measure"
 SCORES = ("r2", "mcc", "r2_private")
 Record = dict[str, Any]
+Session = Callable[[RunConfig], AbstractContextManager[None]]
 
 
-def run_study(config: RunConfig, only: Collection[str] = ()) -> str:
-    """Measure what is missing of the rows named, or of all; the table, in markdown.
+def run_study(config: RunConfig, session: Session, only: Collection[str] = ()) -> str:
+    """Measure what is missing of the rows named, or of all, in a ``session`` of Ray.
+
+    Returns:
+        The table, in markdown.
 
     Also writes ``study/table.md`` and ``study/table.json``, of what is finished of all rows.
 
@@ -30,16 +35,19 @@ def run_study(config: RunConfig, only: Collection[str] = ()) -> str:
         ConfigError: a row that the recipe does not have, or no rows.
         TrainingFailed: some cell failed; all others are kept.
     """
-    store = open_store(Storage(config.storage, config.s3))
+    store = open_store(Storage.of(config))
     cells = _cells(config, only)
     missing = {key: recipe for key, recipe in cells.items() if store.read(key) is None}
     say(f"{len(cells) - len(missing)} of {len(cells)} cells are finished; {len(missing)} to go")
     try:
         if missing:
-            _measure(config, store, missing)
-    finally:  # what failed or was stopped takes nothing from what is there
-        table = _write_table(config, store)
-    return table
+            with session(config):
+                _measure(config, store, missing)
+    except TrainingFailed:
+        with suppress(StorageError):  # the failed cells are the news
+            _write_table(config, store)
+        raise
+    return _write_table(config, store)
 
 
 def _cells(config: RunConfig, only: Collection[str] = ()) -> dict[str, ContrastiveRecipe]:
@@ -73,21 +81,17 @@ def _key(config: RunConfig, row: StudyRow, seed: int, recipe: ContrastiveRecipe)
 
 
 def _measure(config: RunConfig, store: Store, missing: Mapping[str, ContrastiveRecipe]) -> None:
-    from gdrl.distributed import session
     from gdrl.distributed.fanout import fan_out
 
     Run(store, config.name).attempt(config.model_dump(mode="json"))
     made_by = {"git_commit": git_commit(), "versions": package_versions()}
-    session.connect(config.scale.cluster)
-    try:
-        with Progress("study", total=len(missing), unit="cells") as progress:
-            results = fan_out(MEASURE, missing, config.scale.contrastive)
-            for number, (key, result) in enumerate(results, 1):
-                record = {"recipe": missing[key].model_dump(mode="json"), **result, **made_by}
+    with Progress("study", total=len(missing), unit="cells") as progress:
+        results = fan_out(MEASURE, missing, config.scale.contrastive)
+        for number, (key, result) in enumerate(results, 1):
+            record = {"recipe": missing[key].model_dump(mode="json"), **result, **made_by}
+            with suppress(FileExistsError):  # another job's: of the same digest, so as good
                 store.create(key, json.dumps(record).encode())
-                progress.update(number, metrics=result["scores"])
-    finally:
-        session.disconnect()
+            progress.update(number, metrics=result["scores"])
 
 
 def _write_table(config: RunConfig, store: Store) -> str:
@@ -96,7 +100,8 @@ def _write_table(config: RunConfig, store: Store) -> str:
     for name, text in (("table.md", table), ("table.json", json.dumps(rows, indent=2) + "\n")):
         key = f"{config.name}/study/{name}"
         store.delete([key])
-        store.create(key, text.encode())
+        with suppress(FileExistsError):  # another job's, written just now of the same cells
+            store.create(key, text.encode())
     return table
 
 

@@ -34,6 +34,41 @@ def test_later_overrides_win(recipe: Path) -> None:
     assert (config.recipe.vae.beta, config.name) == (1.5, "hot")
 
 
+ROW = """
+[[recipe.study.rows]]
+name = "first"
+latents = {}
+encoder_space = "sphere"
+temperature = 0.1
+score = "r2"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("latents = {}", 'latents = {space = "box"}', "rows[first].latents: conditional = vmf"),
+        ("temperature = 0.1", "temperature = -1", "rows[first].temperature: input should be"),
+        ("temperature = 0.1", "", "rows[first].temperature is missing"),
+        ("temperature", "temprature", "rows[first].temprature; did you mean recipe.study.rows[]."),
+        ("score", "qqqqqqq", "rows[first].qqqqqqq; known here: recipe.study.rows[].name, "),
+        ("latents = {}", "latents = {dmi = 3}", "did you mean recipe.study.rows[].latents.dim?"),
+        ('name = "first"', "name = 1", "rows[1].name: input should be a valid string"),
+        ("[[recipe", ROW + "[[recipe", "recipe.study.rows has two rows first"),
+    ],
+)
+def test_a_row_that_does_not_hold_is_named(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    recipe = tmp_path / "study.toml"
+    recipe.write_text(ROW)
+    assert load(recipe).recipe.study.rows[0].name == "first"
+    recipe.write_text(ROW.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load(recipe)
+    assert complaint in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -107,6 +142,12 @@ def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
         ("recipe.disgraph.reconstruction_weight=0", "nothing trains the decoder"),
         ("recipe.disgraph.scored_per_batch=0", "set alignment_weight = 0"),
         ("recipe.disgraph.learn_edges=false", "set both to 0"),
+        ('recipe.attributes=["hat", "bald", "hat"]', "recipe.attributes names hat twice"),
+        ("s3.endpoint=localhost:8333", "s3.endpoint: 'localhost:8333' is no http:// or https://"),
+        ("s3.endpoint=http://key:secret@host", "s3.endpoint: the URL holds a name or password"),
+        ("recipe.mllm.endpoint=http://", "recipe.mllm.endpoint: 'http://' is no http:// or https"),
+        ("recipe.mllm.endpoint=http://a@b", "recipe.mllm.endpoint: the URL holds a name or"),
+        ("recipe.contrastive.latents.space=box", "recipe.contrastive.latents: conditional = vmf"),
         ("recipe.attributes=discovr", "input should be 'discover', not 'discovr'"),
     ],
 )
@@ -136,13 +177,28 @@ def test_relative_paths_mean_the_working_directory(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = load(
-        recipe,
-        ["recipe.dataset.source=photos", 'recipe.attributes=["hat"]', "recipe.mllm.model=models/x"],
-    )
+    monkeypatch.setenv("HOME", "/home/me")
+    folder = ["recipe.dataset.source=photos", 'recipe.attributes=["hat"]']
+    paths = ["recipe.mllm.model=models/x", "s3.ca_file=ca.pem", "s3.cache=~/cache"]
+    config = load(recipe, [*folder, *paths])
     assert config.storage == str(tmp_path / "runs")
     assert config.recipe.dataset.source == str(tmp_path / "photos")
     assert config.recipe.mllm.model == str(tmp_path / "models/x")
+    assert (config.s3.ca_file, config.s3.cache) == (str(tmp_path / "ca.pem"), "/home/me/cache")
+
+
+def test_a_storage_that_ray_would_delete_is_refused(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "session/runtime_resources/working_dir_files/_ray_pkg_0123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(ConfigError, match=r"_0123/runs is in Ray's own copy .* all nodes see, or"):
+        load(recipe)
+    for storage in ("/mnt/runs", "s3://bucket/runs"):
+        config = load(recipe, [f"storage={storage}", "recipe.mllm.model=models/x"])
+        assert config.storage == storage
+        assert config.recipe.mllm.model == str(copy / "models/x"), "it travels with the job"
 
 
 def test_what_is_no_path_stays_as_it_is(recipe: Path) -> None:

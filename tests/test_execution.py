@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_a_failing_stage_is_named_and_the_others_are_finished(
 def test_a_defect_keeps_its_kind(configure: Configure, run_fakes: RunFakes) -> None:
     with pytest.raises(StageFailed, match="score_images failed: KeyError: 'a defect'") as caught:
         run_fakes(configure(scores={"seed": 14}))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_defect_is_the_cause_whichever_failed_first(
+    configure: Configure, run_fakes: RunFakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_late(*_: object) -> Metrics:
+        time.sleep(0.5)
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(fake_stages.train_vae, "run", fail_late)
+    with pytest.raises(StageFailed, match=r"(?s)score_images failed.*train_vae failed") as caught:
+        run_fakes(configure(scores={"seed": 13}))
     assert isinstance(caught.value.__cause__, KeyError)
 
 

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -7,7 +8,7 @@ from gdrl.artifacts import LocalStore, Run
 from gdrl.config import RunConfig
 from gdrl.errors import ArtifactDrift, ArtifactMissing, ConfigError
 from gdrl.pipeline import STAGES as REAL_STAGES
-from gdrl.pipeline import Change, dependents, diff, plan, refuse_drift, select
+from gdrl.pipeline import Change, as_set, dependents, diff, plan, recipe_diff, refuse_drift, select
 
 Configure = Callable[..., RunConfig]
 RunFakes = Callable[..., None]
@@ -34,6 +35,19 @@ def test_what_stops_the_questions_counts_only_where_it_can_stop_them(store: Loca
     config = RunConfig.model_validate({"recipe": {"graph": {"confidence": 0.8}}})
     scores = {d.stage.artifact: d.fingerprint for d in plan(config, store)}["scores"]
     assert scores == {d.stage.artifact: d.fingerprint for d in plan(RunConfig(), store)}["scores"]
+
+
+def test_drift_of_what_stops_the_questions_names_what_is_set(store: LocalStore) -> None:
+    def recipe(**graph: object) -> Mapping[str, Any]:
+        config = RunConfig.model_validate({"recipe": {"graph": graph}})
+        (scores,) = [d for d in plan(config, store) if d.stage.artifact == "scores"]
+        return scores.recipe
+
+    asked_all, stopped = recipe(), recipe(interval_width=0.1)
+    assert recipe_diff(asked_all, stopped) == [Change("recipe.graph.interval_width", 0.0, 0.1)]
+    surer = recipe(interval_width=0.1, confidence=0.95)
+    assert recipe_diff(stopped, surer) == [Change("recipe.graph.confidence", 0.9, 0.95)]
+    assert "recipe.graph" in as_set(stopped)
 
 
 def test_every_recipe_section_is_read_by_a_stage_or_the_study() -> None:
@@ -100,6 +114,9 @@ def test_the_embedded_model_counts_by_its_revision(store: LocalStore) -> None:
     decisions = {d.stage.artifact: d for d in plan(RunConfig(), store)}
     assert decisions["scores"].recipe["recipe.mllm"]["revision"]
     assert "recipe.mllm" not in decisions["vae"].recipe
+    endpoint = {"recipe": {"mllm": {"endpoint": "http://host:1/v1"}}}
+    served = {d.stage.artifact: d for d in plan(RunConfig.model_validate(endpoint), store)}
+    assert "revision" not in served["scores"].recipe["recipe.mllm"]
 
 
 def test_finished_artifacts_can_be_borrowed(

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gdrl.artifacts import LocalStore
 from gdrl.config import RunConfig
-from gdrl.errors import ConfigError
+from gdrl.errors import ConfigError, StorageError, TrainingFailed
 from gdrl.settings import load
 from gdrl.study import cell_recipe, markdown, run_study
 
@@ -17,6 +21,10 @@ TINY = [
     "recipe.contrastive.batch_size=16",
     "recipe.study.num_seeds=2",
 ]
+
+
+def no_session(_: RunConfig) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def study(repository: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +68,51 @@ def test_an_unknown_row_costs_nothing(repository: Path, tmp_path: Path) -> None:
 
 def test_a_recipe_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="rows is empty"):
-        run_study(RunConfig(storage=str(tmp_path)))
+        run_study(RunConfig(storage=str(tmp_path)), no_session)
+
+
+@pytest.fixture
+def config(recipes: Path, tmp_path: Path) -> RunConfig:
+    return load(recipes / "lpcm_study.toml", [*TINY, f"storage={tmp_path}"])
+
+
+def test_two_jobs_may_measure_the_same_cell(
+    config: RunConfig, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = json.dumps({"scores": {}, "curve": [], "cpu_seconds": 1.0}).encode()
+
+    def beaten(_: str, cells: Mapping[str, Any], __: object) -> Iterator[tuple[str, Any]]:
+        for key in cells:
+            store.create(key, record)  # by the other job
+            yield key, {"scores": {}, "curve": [], "cpu_seconds": 2.0}
+
+    def racing_delete(keys: Iterable[str]) -> None:
+        for key in keys:
+            LocalStore.delete(store, [key])
+            store.create(key, b"by the other job")
+
+    monkeypatch.setattr("gdrl.distributed.fanout.fan_out", beaten)
+    monkeypatch.setattr("gdrl.study.open_store", lambda _: store)
+    monkeypatch.setattr(store, "delete", racing_delete)
+    table = run_study(config, no_session, ["sphere_vmf"])
+    assert "| sphere_vmf | **–** | – | – |" in table
+    (cell, _) = store.root.rglob("sphere_vmf-seed*.json")
+    assert cell.read_bytes() == record
+
+
+def test_what_failed_is_told_whatever_becomes_of_the_table(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Iterator[Any]:
+        raise TrainingFailed("1 of 2 failed")
+
+    def refuse(*_: object) -> str:
+        raise StorageError("no room left")
+
+    monkeypatch.setattr("gdrl.distributed.fanout.fan_out", fail)
+    monkeypatch.setattr("gdrl.study._write_table", refuse)
+    with pytest.raises(TrainingFailed, match="1 of 2 failed"):
+        run_study(config, no_session, ["sphere_vmf"])
 
 
 def test_matched_rows_compare_codes_as_the_latents_are_drawn(recipes: Path) -> None:

@@ -23,12 +23,13 @@ class Cache:
         self.root = Path(s3.cache or "~/.cache/gdrl").expanduser().absolute()
 
     def holds(self, entry: FileEntry) -> bool:
-        """Whether the file is here; one that was changed since is dropped."""
-        path = self._path(entry)
+        """Whether the file is here, and as it was.
+
+        One that is not is left: :meth:`add` replaces it, and another reader may have done so.
+        """
         try:
-            verify(path, entry)
+            verify(self._path(entry), entry)
         except ArtifactCorrupt:
-            path.unlink(missing_ok=True)
             return False
         return True
 

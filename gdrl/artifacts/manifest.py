@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from gdrl.config import Name
+
 MANIFEST = "manifest.json"
 
 Metrics = Mapping[str, int | float]
@@ -39,8 +41,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    artifact: str
-    stage: str
+    artifact: Name
+    stage: Name
     fingerprint: str
     """Of stage, recipe and inputs; see :func:`fingerprint`."""
     recipe: dict[str, Any]

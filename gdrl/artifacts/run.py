@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gdrl.artifacts.manifest import MANIFEST, Manifest
 from gdrl.artifacts.storage import Storage
-from gdrl.artifacts.store import Store, open_store
+from gdrl.artifacts.store import Store, on_disk, open_store
 from gdrl.errors import ArtifactCorrupt, ArtifactExists, ArtifactMissing
 
 PACKAGES = ("gdrl", "torch", "ray", "deepspeed", "transformers")
@@ -65,13 +65,15 @@ class Run:
         """
         key = f"{self.name}/{artifact}/{MANIFEST}"
         content = self.store.read(key)
+        if content is None:
+            return None
         try:
-            return None if content is None else Manifest.model_validate_json(content)
+            manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
-            raise ArtifactCorrupt(
-                f"{self.store.location(key)} is no manifest ({_first(error)}); delete it and run "
-                "the same command again to make the artifact anew"
-            ) from error
+            raise self._no_manifest(key, f"is no manifest ({_first(error)})") from error
+        if manifest.artifact != artifact:
+            raise self._no_manifest(key, f"is the manifest of {manifest.artifact}")
+        return manifest
 
     def finished(self, artifact: str) -> Manifest:
         """The manifest of an artifact that must be finished.
@@ -93,9 +95,12 @@ class Run:
             ArtifactMissing: where it is not finished.
             ArtifactCorrupt: naming the first file that differs from the manifest.
         """
-        manifest = self.finished(artifact)
+        return self.fetch(self.finished(artifact), only)
+
+    def fetch(self, manifest: Manifest, only: Collection[str] | None = None) -> Path:
+        """As :meth:`open`, of an artifact whose manifest was read before."""
         chosen = [entry for entry in manifest.files if only is None or entry.path in only]
-        return self.store.fetch(self._tree(artifact, manifest), chosen)
+        return self.store.fetch(self._tree(manifest), chosen)
 
     def address(self, artifact: str, path: str) -> Storage:
         """Where a file of a finished artifact lies.
@@ -103,16 +108,11 @@ class Run:
         Raises:
             ArtifactMissing: where it is not finished.
         """
-        return self.store.location(f"{self._tree(artifact, self.finished(artifact))}/{path}")
+        return self.store.location(f"{self._tree(self.finished(artifact))}/{path}")
 
     def source(self, artifact: str) -> "Source":
-        """The address of a finished artifact.
-
-        Raises:
-            ArtifactMissing: where it is not finished.
-        """
-        fingerprint = self.finished(artifact).fingerprint
-        return Source(self.store.location(""), self.name, artifact, fingerprint)
+        """The address of an artifact."""
+        return Source(self.store.location(""), self.name, artifact)
 
     def begin(self, artifact: str, stage: str) -> Artifact:
         """A working folder; leftovers of processes that died are deleted."""
@@ -128,7 +128,9 @@ class Run:
         Raises:
             ArtifactExists: another job finished this artifact first; its files are untouched.
         """
-        (artifact.path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        text = manifest.model_dump_json(indent=2)
+        with on_disk(artifact.path, "make room there"):
+            (artifact.path / MANIFEST).write_text(text, encoding="utf-8")
         try:
             self.store.publish(artifact.path, f"{self.name}/{artifact.name}")
         except FileExistsError as error:
@@ -161,8 +163,14 @@ class Run:
         """Add a line to an attempt's log."""
         self.store.append(f"{self.name}/attempts/{attempt}/log.txt", line + "\n")
 
-    def _tree(self, artifact: str, manifest: Manifest) -> str:
-        return self.store.tree(f"{self.name}/{artifact}", manifest)
+    def _tree(self, manifest: Manifest) -> str:
+        return self.store.tree(f"{self.name}/{manifest.artifact}", manifest)
+
+    def _no_manifest(self, key: str, what: str) -> ArtifactCorrupt:
+        return ArtifactCorrupt(
+            f"{self.store.location(key)} {what}; delete its folder and run the same command again "
+            "to make the artifact anew"
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,6 @@ class Source:
     storage: Storage
     run: str
     artifact: str
-    fingerprint: str
 
     def open(self, only: Collection[str] | None = None) -> Path:
         """As :meth:`Run.open`, on the machine that calls it."""

@@ -10,7 +10,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 from gdrl.artifacts.cache import Cache
 from gdrl.artifacts.manifest import MANIFEST, FileEntry, Manifest
 from gdrl.artifacts.s3_client import ATTEMPTS, client, explained, split
-from gdrl.artifacts.s3_transfer import download, read_object, upload
+from gdrl.artifacts.s3_transfer import download, kind, read_object, upload
 from gdrl.artifacts.storage import Storage
-from gdrl.artifacts.store import StoredObject
+from gdrl.artifacts.store import StoredObject, on_disk
 from gdrl.artifacts.workspaces import Workspaces
 from gdrl.errors import StorageError
 
@@ -101,7 +101,8 @@ class S3Store:
 
     def workspace(self, key: str) -> Path:
         """A folder beside the cache, on this machine."""
-        return self._workspaces.open(self._cache.root / "work", key.replace("/", "."))
+        with self._caching():
+            return self._workspaces.open(self._cache.root / "work", key.replace("/", "."))
 
     def publish(self, folder: Path, key: str) -> None:
         """Upload the files, then create the manifest: the only commit point."""
@@ -129,16 +130,11 @@ class S3Store:
 
     def fetch(self, tree: str, files: Sequence[FileEntry]) -> Path:
         """Links to cached files; what the cache lacks is downloaded and checked first."""
-        lacking = {entry.sha256: entry for entry in files if not self._cache.holds(entry)}
-        try:
+        with self._caching(f" cannot take {tree}"):
+            lacking = {entry.sha256: entry for entry in files if not self._cache.holds(entry)}
             if lacking:
                 self._download(tree, list(lacking.values()))
             return self._cache.folder(str(self.location(tree)), files)
-        except OSError as error:
-            raise StorageError(
-                f"{self._cache.root} cannot take {tree}: {error.strerror}; make room there, or set "
-                "s3.cache to another folder"
-            ) from error
 
     def discard(self, key: str) -> None:
         """Delete the manifest, then its tree: others' uploads to ``key`` are left alone."""
@@ -172,7 +168,7 @@ class S3Store:
                     Key=key,
                     Body=content,
                     IfNoneMatch="*",
-                    ContentType="application/json",
+                    ContentType=kind(key),
                     Metadata={"mark": mark},
                 )
                 return True
@@ -195,6 +191,10 @@ class S3Store:
 
     def _full(self, key: str) -> str:
         return f"{self._prefix}/{key}".strip("/")
+
+    def _caching(self, what: str = "") -> AbstractContextManager[None]:
+        remedy = "make room there, make it writable, or set s3.cache to another folder"
+        return on_disk(f"{self._cache.root}{what}", remedy)
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[Any]:

@@ -1,12 +1,13 @@
 """Many bytes to and from S3: several requests at once, broken bodies asked for again."""
 
+import contextlib
 import hashlib
 import logging
 import mimetypes
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -30,7 +31,7 @@ def upload(s3: Any, bucket: str, files: Mapping[Path, str]) -> None:
     settings = TransferConfig(max_concurrency=CONCURRENCY, preferred_transfer_client="classic")
     with create_transfer_manager(s3, settings) as manager:
         running = [
-            manager.upload(str(path), bucket, key, extra_args={"ContentType": _kind(path)})
+            manager.upload(str(path), bucket, key, extra_args={"ContentType": kind(key)})
             for path, key in files.items()
         ]
         for future in running:
@@ -44,20 +45,22 @@ def download(s3: Any, bucket: str, prefix: str, files: Sequence[FileEntry], fold
         ArtifactCorrupt: naming the object that is missing or differs from its entry.
     """
     keys = [f"{prefix}/{entry.path}" for entry in files]
-    parts = _in_order(
+    loads = (
         partial(_load, s3, bucket, key, first, entry.size, folder / entry.sha256)
         for key, entry in zip(keys, files, strict=True)
         for first in _starts(entry.size)
     )
-    for key, entry in zip(keys, files, strict=True):
-        digest, size = hashlib.sha256(), 0
-        for content in islice(parts, len(_starts(entry.size))):
-            size += len(content)
-            digest.update(content)
-        check(f"s3://{bucket}/{key}", size, digest.hexdigest(), entry)
+    # Closed before an error leaves here: nothing is written into ``folder`` after that.
+    with contextlib.closing(_in_order(loads)) as parts:
+        for key, entry in zip(keys, files, strict=True):
+            digest, size = hashlib.sha256(), 0
+            for content in islice(parts, len(_starts(entry.size))):
+                size += len(content)
+                digest.update(content)
+            check(f"s3://{bucket}/{key}", size, digest.hexdigest(), entry)
 
 
-def _in_order(loads: Iterator[Callable[[], bytes]]) -> Iterator[bytes]:
+def _in_order(loads: Iterator[Callable[[], bytes]]) -> Generator[bytes]:
     """What each load returns, in order, while the next ones are under way."""
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         ahead = deque(pool.submit(load) for load in islice(loads, 2 * CONCURRENCY))
@@ -121,6 +124,6 @@ def _starts(size: int) -> range:
     return range(0, max(1, size), PART_BYTES)
 
 
-def _kind(path: Path) -> str:
+def kind(key: str) -> str:
     """The media type, so that a browser shows a report rather than saving it."""
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return mimetypes.guess_type(key)[0] or "application/octet-stream"

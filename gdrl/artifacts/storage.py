@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gdrl.config import S3Settings
+from gdrl.config import RunConfig, S3Settings
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,11 @@ class Storage:
     uri: str
     """A path, or ``s3://bucket/prefix``."""
     s3: S3Settings = S3Settings()
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Storage":
+        """The storage that a run's settings name."""
+        return cls(config.storage, config.s3)
 
     @property
     def is_remote(self) -> bool:

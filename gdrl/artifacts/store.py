@@ -5,13 +5,14 @@ conditional create, and nothing replaced in place. ``publish`` is the only commi
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gdrl.artifacts.manifest import FileEntry, Manifest
 from gdrl.artifacts.storage import Storage
-from gdrl.errors import ConfigError
+from gdrl.errors import ConfigError, StorageError
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ class Store(Protocol):
         """The address of ``key``, for people and for Ray Train's own checkpoints."""
 
 
+@contextmanager
+def on_disk(place: object, remedy: str) -> Iterator[None]:
+    """Say what to do where a disk refuses. That something is there already is no refusal.
+
+    Raises:
+        StorageError: naming ``place``, what the system says, and the remedy.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{place}: {error.strerror or error}; {remedy}") from error
+
+
 def open_store(storage: Storage) -> Store:
     """The store behind a folder or URI.
 
@@ -83,7 +99,7 @@ def open_store(storage: Storage) -> Store:
     scheme, separator, rest = storage.uri.partition("://")
     if not separator:
         return LocalStore(Path(storage.uri).absolute())
-    if scheme != "s3" or not rest.strip("/"):
+    if scheme != "s3" or not rest.partition("/")[0]:
         raise ConfigError(
             f"storage = {storage.uri!r}: name a folder, or s3://bucket/prefix on a server that "
             "speaks S3 with conditional writes (s3.endpoint; gdrl doctor tries them)"

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gdrl.config.section import (
+    Endpoint,
     Fraction,
     NonNegativeFloat,
     PositiveFloat,
@@ -27,7 +28,8 @@ class VaeRecipe(Section):
     reconstruction_weight: PositiveFloat = 10.0
     """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
     capacity: NonNegativeFloat = 0.0
-    """Target KL in nats, raised linearly over training (Burgess et al. 2018); 0 turns it off."""
+    """Target KL in nats, raised linearly over training (Burgess et al. 2018), on one worker; 0 turns
+    it off."""
     net: Literal["conv", "residual"] = "conv"
     """``conv``: four convolutions, 64 pixels (Locatello et al. 2019). ``residual``: 64, 128 or 256
     pixels, at 6.5 times the arithmetic for 64. The joint stage takes over the pair."""
@@ -58,18 +60,14 @@ class MLLMRecipe(Section):
     model: str = "embedded"
     """``embedded`` (the tiny LLaVA in this package), a transformers directory, or the name that
     ``endpoint`` serves."""
-    endpoint: str = ""
+    endpoint: Endpoint = ""
     """Base URL of an OpenAI-compatible server (``http://host:port/v1``); empty runs ``model`` on
     Ray Serve."""
 
-    @model_validator(mode="after")
-    def _no_secret(self) -> "MLLMRecipe":
-        if "@" in self.endpoint:
-            raise ValueError(
-                "recipe.mllm.endpoint holds a name or password, and recipes are stored with "
-                "results; give the key in the environment, as OPENAI_API_KEY"
-            )
-        return self
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the tiny LLaVA in this package answers."""
+        return self.model == "embedded" and not self.endpoint
 
 
 class ScoresRecipe(Section):

@@ -14,7 +14,7 @@ from gdrl.config.method import (
     ScoresRecipe,
     VaeRecipe,
 )
-from gdrl.config.section import Section
+from gdrl.config.section import Section, repeated
 from gdrl.config.study import ContrastiveRecipe, StudyRecipe
 
 
@@ -39,6 +39,12 @@ class Recipe(Section):
     def stopping(self) -> GraphRecipe | None:
         """What decides when enough has been asked; None where everything is asked."""
         return self.graph if self.graph.interval_width else None
+
+    @model_validator(mode="after")
+    def _each_attribute_once(self) -> "Recipe":
+        if self.attributes != "discover" and (twice := repeated(self.attributes)):
+            raise ValueError(f"recipe.attributes names {twice} twice; name it once")
+        return self
 
     @model_validator(mode="after")
     def _attributes_for_folders(self) -> "Recipe":

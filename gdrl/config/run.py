@@ -4,7 +4,7 @@ from typing import Literal
 
 from gdrl.config.recipe import Recipe
 from gdrl.config.scale import Scale
-from gdrl.config.section import Name, Section
+from gdrl.config.section import Endpoint, Name, Section
 
 
 class Tracking(Section):
@@ -23,7 +23,7 @@ class S3Settings(Section):
     Credentials have no place here: each of them takes them from the ambient environment.
     """
 
-    endpoint: str = ""
+    endpoint: Endpoint = ""
     """URL of an S3-compatible server; empty takes ``AWS_ENDPOINT_URL``, else AWS."""
     region: str = ""
     """Empty takes the ambient one, else us-east-1."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gdrl.config.section import Name, PositiveFloat, PositiveInt, Section
+from gdrl.config.section import Name, PositiveFloat, PositiveInt, Section, repeated
 
 
 class PairedLatentsRecipe(Section):
@@ -82,3 +82,9 @@ class StudyRecipe(Section):
     rows: tuple[StudyRow, ...] = ()
     num_seeds: PositiveInt = 5
     """A seed decides latents, mixing, weights and batches."""
+
+    @model_validator(mode="after")
+    def _each_row_once(self) -> "StudyRecipe":
+        if twice := repeated([row.name for row in self.rows]):
+            raise ValueError(f"recipe.study.rows has two rows {twice}; name each differently")
+        return self

@@ -96,7 +96,13 @@ def celeba_images(celeba: CelebA, num_images: int, seed: int, image_size: int) -
     prepare = partial(crop_face, image_size=image_size)
     faces = loose_images(Folder(celeba.images), [celeba.files[place] for place in chosen], prepare)
     splits = [SPLITS[part] for part in celeba.partition[chosen].tolist()]
-    return replace(faces, names=celeba.attributes, values=celeba.labels[chosen], splits=splits)
+    return replace(
+        faces,
+        names=celeba.attributes,
+        values=celeba.labels[chosen],
+        splits=splits,
+        attribution=ATTRIBUTION,
+    )
 
 
 def crop_face(

@@ -31,7 +31,7 @@ from gdrl.data.face_styles import FACE_STYLES
 from gdrl.data.faces_art import NUISANCES, attribution, draw
 from gdrl.data.pictures import encode_png
 from gdrl.data.source import CHUNK, Found, ImageSource, cut
-from gdrl.data.table import DatasetDescription, Truth
+from gdrl.data.table import Truth
 from gdrl.errors import DataError
 
 __all__ = [
@@ -128,40 +128,29 @@ def render_pair(
     return render(off, nuisance_seed, style, size), render(on, nuisance_seed, style, size)
 
 
-def face_images(recipe: DatasetRecipe) -> ImageSource:
-    """The images of a recipe, to be drawn.
+def face_images(recipe: DatasetRecipe, model: CausalModel = MODEL) -> ImageSource:
+    """The images of a recipe, to be drawn; ``model`` declares the attributes of ``MODEL``.
 
     Raises:
         DataError: no such style.
     """
-    factors = sample_factors(recipe.num_images, recipe.seed)
-    draw = partial(_draw_chunk, recipe.seed, style_of(recipe), recipe.image_size)
-    chunks = [(place * CHUNK, chunk) for place, chunk in enumerate(cut(factors))]
-    return ImageSource(draw, chunks, len(factors), ATTRIBUTES, factors)
-
-
-def style_of(recipe: DatasetRecipe) -> str:
-    """The style that a recipe asks for."""
-    return DEFAULT_STYLE if recipe.style == "default" else recipe.style
-
-
-def describe_faces(recipe: DatasetRecipe, num_images: int) -> DatasetDescription:
-    """What ``dataset.json`` says of this world."""
-    return DatasetDescription(
-        source=recipe.source,
+    style = DEFAULT_STYLE if recipe.style == "default" else recipe.style
+    factors = sample_factors(recipe.num_images, recipe.seed, model=model)
+    draw = partial(_draw_chunk, recipe.seed, style, recipe.image_size)
+    return ImageSource(
+        draw,
+        chunks=[(place * CHUNK, chunk) for place, chunk in enumerate(cut(factors))],
+        num_images=len(factors),
+        names=ATTRIBUTES,
+        values=factors,
         kind="world",
-        style=style_of(recipe),
-        num_images=num_images,
-        num_quarantined=0,
-        image_size=recipe.image_size,
-        attributes=ATTRIBUTES,
+        style=style,
         truth=Truth(
-            adjacency=population_association(MODEL).tolist(),
-            interventional=interventional(MODEL).tolist(),
-            prevalence=prevalence(MODEL).tolist(),
+            adjacency=population_association(model).tolist(),
+            interventional=interventional(model).tolist(),
+            prevalence=prevalence(model).tolist(),
         ),
-        attribution=attribution(style_of(recipe)),
-        seed=recipe.seed,
+        attribution=attribution(style),
     )
 
 

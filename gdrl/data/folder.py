@@ -4,7 +4,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from gdrl.errors import DataError
 
@@ -39,19 +39,38 @@ class Folder:
 def list_folder(folder: Path) -> list[str]:
     """Paths of the files below ``folder``, relative to it, sorted, hidden ones left out.
 
+    Links to folders are followed; a folder that can be reached in several ways is listed once, and
+    under its own path where that lies below ``folder``.
+
     Raises:
-        DataError: the folder does not exist.
+        DataError: the folder does not exist, or one below it cannot be listed.
     """
     if not folder.is_dir():
         raise DataError(
             f"{folder} is not a folder; set recipe.dataset.source to a folder of images"
         )
-    found = []
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [
-            (Path(parent) / name).relative_to(folder).as_posix()
-            for name in names
-            if not name.startswith(".")
-        ]
+    found, listed = list[str](), set[str]()
+    waiting = [str(folder)]  # links come after all that is no link, so that none renames a file
+    while waiting:
+        for parent, subfolders, names in os.walk(waiting.pop(0), onerror=_refuse):
+            place = os.path.realpath(parent)
+            if place in listed:
+                subfolders.clear()
+                continue
+            listed.add(place)
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            below = [Path(parent) / name for name in subfolders]
+            waiting += [str(subfolder) for subfolder in below if subfolder.is_symlink()]
+            found += [
+                (Path(parent) / name).relative_to(folder).as_posix()
+                for name in names
+                if not name.startswith(".")
+            ]
     return sorted(found)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(
+        f"{error.filename} cannot be listed ({error.strerror}): make it readable, or leave it out "
+        "by a name that starts with a dot"
+    ) from error

@@ -18,7 +18,7 @@ from gdrl.data.correlation import (
 from gdrl.data.factor_grid import FactorGrid
 from gdrl.data.pictures import encode_png
 from gdrl.data.source import Found, ImageSource, cut
-from gdrl.data.table import CorrelationDescription, DatasetDescription, Truth
+from gdrl.data.table import CorrelationDescription, Truth
 from gdrl.errors import DataError
 
 BATCH = 256
@@ -58,9 +58,25 @@ def grid_images(recipe: DatasetRecipe) -> ImageSource:
     Raises:
         DataError: as :func:`draw_factors` does.
     """
-    grid, factors = GRID_WORLDS[recipe.source].grid, draw_factors(recipe)
-    draw = partial(_draw_chunk, recipe.source)
-    return ImageSource(draw, cut(factors), len(factors), grid.names, grid.scaled(factors))
+    world, correlation = GRID_WORLDS[recipe.source], correlation_of(recipe)
+    factors = draw_factors(recipe)
+    association = population_association(world.grid, correlation)
+    mean = population_mean(world.grid, correlation)
+    return ImageSource(
+        partial(_draw_chunk, recipe.source),
+        chunks=cut(factors),
+        num_images=len(factors),
+        names=world.grid.names,
+        values=world.grid.scaled(factors),
+        kind="world",
+        truth=Truth(
+            adjacency=tuple(map(tuple, association.tolist())),
+            interventional=None,
+            prevalence=tuple(mean.tolist()),
+        ),
+        attribution=world.attribution,
+        correlation=CorrelationDescription(pairs=correlation.pairs, sigma=correlation.sigma),
+    )
 
 
 def draw_rows(
@@ -88,27 +104,3 @@ def _draw_chunk(name: str, factors: Integer[np.ndarray, "rows factor"]) -> Itera
 def correlation_of(recipe: DatasetRecipe) -> Correlation:
     """The injected correlation that a recipe asks for."""
     return Correlation(recipe.correlation.pairs, recipe.correlation.sigma)
-
-
-def describe_grid(recipe: DatasetRecipe, num_images: int) -> DatasetDescription:
-    """What ``dataset.json`` says of a grid world."""
-    world, correlation = GRID_WORLDS[recipe.source], correlation_of(recipe)
-    association = population_association(world.grid, correlation)
-    mean = population_mean(world.grid, correlation)
-    return DatasetDescription(
-        source=recipe.source,
-        kind="world",
-        style=None,
-        num_images=num_images,
-        num_quarantined=0,
-        image_size=recipe.image_size,
-        attributes=world.grid.names,
-        truth=Truth(
-            adjacency=tuple(map(tuple, association.tolist())),
-            interventional=None,
-            prevalence=tuple(mean.tolist()),
-        ),
-        attribution=world.attribution,
-        seed=recipe.seed,
-        correlation=CorrelationDescription(pairs=correlation.pairs, sigma=correlation.sigma),
-    )

@@ -9,8 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gdrl.config import GRID_WORLDS, WORLDS, DatasetRecipe, S3Settings
-from gdrl.data import celeba, faces, grid_world
+from gdrl.config import DatasetRecipe, S3Settings
 from gdrl.data.open import open_source
 from gdrl.data.source import Found, ImageSource, InOrder, one_by_one
 from gdrl.data.table import (
@@ -57,14 +56,34 @@ def prepare(
     found = _usable(in_order(source.read, source.chunks), source, quarantined, progress)
     num_images = write_images(out, _counted(_rows(found, source, recipe), counts))
     _check_enough(recipe, counts, quarantined)
-    if recipe.source not in WORLDS:
+    if source.kind == "folder":
         write_quarantine(out, ((str(item.path), str(item.reason)) for item in quarantined))
-    write_description(out, _describe(recipe, source, num_images, len(quarantined)))
+    write_description(out, describe(recipe, source, num_images, len(quarantined)))
     return {
         "num_images": num_images,
         "num_test": counts["test"],
         "num_quarantined": len(quarantined),
     }
+
+
+def describe(
+    recipe: DatasetRecipe, source: ImageSource, num_images: int, num_quarantined: int = 0
+) -> DatasetDescription:
+    """What ``dataset.json`` says of a data set made of ``source``."""
+    injected = {} if source.correlation is None else {"correlation": source.correlation}
+    return DatasetDescription(
+        source=recipe.source,
+        kind=source.kind,
+        style=source.style,
+        num_images=num_images,
+        num_quarantined=num_quarantined,
+        image_size=recipe.image_size,
+        attributes=source.names,
+        truth=source.truth,
+        attribution=source.attribution,
+        seed=recipe.seed,
+        **injected,
+    )
 
 
 def _usable(
@@ -131,24 +150,3 @@ def _counted(rows: Iterator[Row], counts: Counter[Split]) -> Iterator[Row]:
     for row in rows:
         counts[row.split] += 1
         yield row
-
-
-def _describe(
-    recipe: DatasetRecipe, source: ImageSource, num_images: int, num_quarantined: int
-) -> DatasetDescription:
-    if recipe.source in GRID_WORLDS:
-        return grid_world.describe_grid(recipe, num_images)
-    if recipe.source in WORLDS:
-        return faces.describe_faces(recipe, num_images)
-    return DatasetDescription(
-        source=recipe.source,
-        kind="folder",
-        style=None,
-        num_images=num_images,
-        num_quarantined=num_quarantined,
-        image_size=recipe.image_size,
-        attributes=source.names,
-        truth=None,
-        attribution=celeba.ATTRIBUTION if source.names else "",
-        seed=recipe.seed,
-    )

@@ -8,12 +8,12 @@ time; what puts them back in order is the callable that ``gdrl.data.prepare`` is
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Shaped
 
-from gdrl.data.table import Split
+from gdrl.data.table import CorrelationDescription, Split, Truth
 
 CHUNK = 128
 """Images in a chunk: 0.1 to 0.5 s of work, beside 10 to 25 ms that Ray Data takes for a task."""
@@ -38,7 +38,7 @@ InOrder = Callable[[Callable[[Any], Iterator[Found]], Sequence[Any]], Iterator[F
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Images in order, and what is known of each before it is read."""
+    """Images in order, and what is known of them before they are read."""
 
     read: Callable[[Any], Iterator[Found]]
     """One chunk to its images; picklable."""
@@ -49,6 +49,14 @@ class ImageSource:
     """Factors in [0, 1], or labels; no column where nothing is known."""
     splits: Sequence[Split] | None = None
     """The official split, where there is one."""
+    kind: Literal["world", "folder"] = "folder"
+    style: str | None = None
+    """Of the drawing, where a world has several."""
+    truth: Truth | None = None
+    attribution: str = ""
+    """Whose images they are, and on what terms; empty for those of the user's own."""
+    correlation: CorrelationDescription | None = None
+    """Of the worlds that are grids of factors, injected or not; else None."""
 
 
 def without_names(

@@ -21,8 +21,7 @@ from gdrl.artifacts import Storage, open_store
 from gdrl.errors import ArtifactCorrupt
 from gdrl.mllm.engine import Answer, Query
 from gdrl.mllm.questions import QUESTION_VERSION
-
-ROOT = "mllm-cache"
+from gdrl.pipeline import ANSWERS
 
 KEY_BYTES = 32
 PART = pa.schema(
@@ -120,7 +119,7 @@ class AnswerCache:
 
 def answer_folder(model: str, revision: str) -> str:
     """Where a model's answers to today's wording lie, below a storage's root."""
-    return f"{ROOT}/{_slug(model)}/{_slug(revision)}/{QUESTION_VERSION}"
+    return f"{ANSWERS}/{_slug(model)}/{_slug(revision)}/{QUESTION_VERSION}"
 
 
 def _slug(text: str) -> str:

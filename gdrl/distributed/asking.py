@@ -9,9 +9,10 @@ import pyarrow as pa
 from gdrl.config import StreamScale
 from gdrl.distributed.answers import AnswerCache
 from gdrl.distributed.client import Ask, Busy, Client
+from gdrl.distributed.reference import resolve
 from gdrl.distributed.rows import Reply, block_of
-from gdrl.distributed.serve import Serving, client_engine, handle_of
-from gdrl.mllm.engine import Answer, Query
+from gdrl.distributed.serve import Serving, handle_of
+from gdrl.mllm.engine import Answer, Engine, Query
 from gdrl.mllm.questions import score_query
 
 
@@ -26,8 +27,9 @@ class Asker:
         self._images_per_request = min(serving.images_per_request, scale.max_in_flight)
         num_requests = scale.max_in_flight // self._images_per_request
         self._in_flight = asyncio.Semaphore(num_requests)
-        self._client = Client(_connection(serving, num_requests), scale)
         self._cache, self._known = cache, cache.known()
+        ask = _connection(serving, scale, num_requests)
+        self._client = Client(ask, scale, ever_answered=len(self._known) > 0)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Columns ``id`` and ``image`` (encoded) in; those of ``BLOCK`` out."""
@@ -71,11 +73,16 @@ def _joined(known: Sequence[Answer | None], asked: Reply | None) -> Reply:
     )
 
 
-def _connection(serving: Serving, num_requests: int) -> Ask:
-    """Ask the deployment by its handle, or an HTTP engine of this actor's own in threads."""
+def _connection(serving: Serving, scale: StreamScale, num_requests: int) -> Ask:
+    """Ask the deployment by its handle, or an HTTP engine of this actor's own in threads.
+
+    The engine keeps the time of each of its requests itself: a thread cannot be called off.
+    """
     if serving.app:
-        return _deployment(serving.app)
-    engine = client_engine(serving.recipe, serving.open_engine)
+        return _deployment(serving.app, scale.timeout_seconds)
+    engine: Engine = resolve(serving.open_engine)(
+        serving.recipe, batch_size=num_requests, timeout_seconds=scale.timeout_seconds
+    )
     threads = ThreadPoolExecutor(num_requests)
 
     async def ask_engine(queries: Sequence[Query]) -> list[Answer]:
@@ -85,14 +92,16 @@ def _connection(serving: Serving, num_requests: int) -> Ask:
     return ask_engine
 
 
-def _deployment(app: str) -> Ask:
+def _deployment(app: str, timeout_seconds: float) -> Ask:
     from ray.serve.exceptions import BackPressureError
 
     handle = handle_of(app)
 
     async def ask(queries: Sequence[Query]) -> list[Answer]:
         try:
-            answers: list[Answer] = await handle.answer.remote(queries)
+            answers: list[Answer] = await asyncio.wait_for(
+                handle.answer.remote(queries), timeout_seconds
+            )
         except BackPressureError as error:
             raise Busy(str(error)) from error
         return answers

@@ -31,11 +31,14 @@ class Breaker:
         outage_seconds: how long an outage may last. A service that never answered gets no time:
             that is a mistake in its settings, which no waiting mends.
         jitter: draws the pauses.
+        ever_answered: whether it is known to have answered before.
     """
 
-    def __init__(self, outage_seconds: float, jitter: random.Random) -> None:
+    def __init__(
+        self, outage_seconds: float, jitter: random.Random, ever_answered: bool = False
+    ) -> None:
         self.gave_up = False
-        self.ever_answered = False
+        self.ever_answered = ever_answered
         self._outage_seconds = outage_seconds
         self._jitter = jitter
         self._failed: set[Hashable] = set()

@@ -4,11 +4,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from gdrl.config import StreamScale
 from gdrl.distributed.breaker import Breaker, ServiceDown, pause
+from gdrl.distributed.remote import last_line
 from gdrl.distributed.rows import Reply
 from gdrl.errors import EndpointError
 from gdrl.mllm.engine import Answer, Query
@@ -18,21 +18,6 @@ Ask = Callable[[Sequence[Query]], Awaitable[list[Answer]]]
 
 class Busy(Exception):
     """The deployment's queue is full: nothing was lost, and nothing was answered."""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one request."""
-
-    answers: list[Answer]
-    heard: bool = True
-    """Whether the service said something; else the request got lost on the way."""
-
-    @property
-    def retry_after_seconds(self) -> float | None:
-        """How long the service wants to be left alone; None where it turned nothing away."""
-        waits = [a.retry_after_seconds for a in self.answers if a.retry_after_seconds is not None]
-        return max(waits, default=None)
 
 
 class _Asking:
@@ -78,15 +63,16 @@ class Client:
     """Shares one circuit breaker among all images in flight.
 
     Args:
-        ask: one request; may raise what :func:`lost` names, or :class:`Busy`.
+        ask: one request; may raise what :func:`lost` names, TimeoutError, or :class:`Busy`.
         scale: attempts, and patience.
+        ever_answered: whether the service is known to have answered before.
     """
 
-    def __init__(self, ask: Ask, scale: StreamScale) -> None:
+    def __init__(self, ask: Ask, scale: StreamScale, ever_answered: bool = False) -> None:
         self._ask = ask
         self._scale = scale
         self._jitter = random.Random(0)
-        self._breaker = Breaker(scale.outage_seconds, self._jitter)
+        self._breaker = Breaker(scale.outage_seconds, self._jitter, ever_answered)
         self._trouble = ""
 
     async def replies(self, queries: Mapping[int, Sequence[Query]]) -> dict[int, Reply]:
@@ -98,60 +84,70 @@ class Client:
         await self._see_to(images)
         return {each.image: each.reply for each in images}
 
-    async def _see_to(self, images: Sequence[_Asking], failures: int = 0) -> None:
-        refusals, wait = 0, 0.0
+    async def _see_to(
+        self, images: Sequence[_Asking], failures: int = 0, wait: float = 0.0
+    ) -> None:
+        refusals = 0
         while (images := [e for e in images if e.pending]) and failures < self._scale.attempts:
             await asyncio.sleep(wait)
             try:
-                outcome = await self._breaker.send(partial(self._request, images))
+                answers = await self._breaker.send(partial(self._request, images))
             except ServiceDown:
                 for each in images:
                     each.give_up(self._trouble)
                 return
-            if outcome.retry_after_seconds is not None:
+            lost = all(answer.lost for answer in answers)
+            if (retry_after := _retry_after(answers)) is not None:
                 refusals += 1
-                wait = outcome.retry_after_seconds + pause(refusals, self._jitter)
-            elif outcome.heard or not self._breaker.is_open:  # an outage costs nobody an attempt
+                wait = retry_after + pause(refusals, self._jitter)
+            elif not (lost and self._breaker.is_open):  # an outage costs nobody an attempt
                 failures += 1
                 wait = pause(failures, self._jitter)
-                if not outcome.heard and len(images) > 1:
+                if lost and len(images) > 1:
                     # One of them may be what the engine cannot bear: from here on each for itself.
-                    await asyncio.gather(*(self._see_to([each], failures) for each in images))
+                    alone = (self._see_to([each], failures, wait) for each in images)
+                    await asyncio.gather(*alone)
                     return
 
-    async def _request(self, images: Sequence[_Asking]) -> _Outcome:
+    async def _request(self, images: Sequence[_Asking]) -> list[Answer]:
         """One request, and what it tells of the service."""
         sent = time.monotonic()
-        outcome = await self._try([query for each in images for query in each.pending])
-        answers = iter(outcome.answers)
+        answers = await self._try([query for each in images for query in each.pending])
+        their = iter(answers)
         for each in images:
-            each.take(answers)
-        if any(answer.status != "failed" for answer in outcome.answers):
+            each.take(their)
+        if any(answer.status != "failed" for answer in answers):
             self._breaker.answered()
-            return outcome
-        self._trouble = outcome.answers[0].reason
-        if outcome.retry_after_seconds is not None:
-            self._breaker.refused()
         else:
-            self._breaker.failed(images[0].image, sent)
-        return outcome
+            self._trouble = answers[0].reason
+            if _retry_after(answers) is not None:
+                self._breaker.refused()
+            else:
+                self._breaker.failed(images[0].image, sent)
+        return answers
 
-    async def _try(self, queries: Sequence[Query]) -> _Outcome:
+    async def _try(self, queries: Sequence[Query]) -> list[Answer]:
         """As many answers as queries; what got lost is ``failed``, with the reason."""
         try:
-            answers = await asyncio.wait_for(self._ask(queries), self._scale.timeout_seconds)
+            answers = await self._ask(queries)
         except TimeoutError:
             reason = f"no answer within {self._scale.timeout_seconds:g} s"
         except Busy as error:
-            refused = Answer("failed", reason=_last_line(error), retry_after_seconds=0.0)
-            return _Outcome([refused] * len(queries))
+            refused = Answer("failed", reason=last_line(error), retry_after_seconds=0.0)
+            return [refused] * len(queries)
         except lost() as error:
-            reason = _last_line(error)
+            reason = last_line(error)
         else:
             if len(answers) == len(queries):
-                return _Outcome(answers)
+                return answers
             reason = f"{len(answers)} answers to {len(queries)} queries"
-        return _Outcome([Answer("failed", reason=reason)] * len(queries), heard=False)
+        return [Answer("failed", reason=reason, lost=True)] * len(queries)
+
+
+def _retry_after(answers: Sequence[Answer]) -> float | None:
+    """How long the service wants to be left alone; None where it turned nothing away."""
+    waits = [a.retry_after_seconds for a in answers if a.retry_after_seconds is not None]
+    return max(waits, default=None)
 
 
 def lost() -> tuple[type[Exception], ...]:
@@ -160,8 +156,3 @@ def lost() -> tuple[type[Exception], ...]:
     from ray.serve.exceptions import RayServeException
 
     return RayError, RayServeException, OSError, EndpointError
-
-
-def _last_line(error: Exception) -> str:
-    """A remote traceback ends in the line that matters."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -12,11 +12,6 @@ LISTENS_SECONDS = 5.0
 """Ray itself tries an address that nobody listens at for more than three minutes."""
 
 
-def cluster_address(scale: ClusterScale) -> str:
-    """Of the cluster that a job would join; empty where it would start a private one."""
-    return scale.address or os.environ.get("RAY_ADDRESS", "")
-
-
 def describe_cluster(scale: ClusterScale) -> str:
     """Version, nodes and resources. Joins the cluster to ask, and leaves it.
 
@@ -25,7 +20,7 @@ def describe_cluster(scale: ClusterScale) -> str:
     """
     import ray
 
-    address = cluster_address(scale)
+    address = session.cluster_address(scale)
     if not address:
         return f"ray {version('ray')}; no address: a private cluster will be started here"
     _listens(address)

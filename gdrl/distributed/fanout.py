@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from gdrl.config import TrainScale
 from gdrl.distributed.reference import resolve
+from gdrl.distributed.remote import environment_of, last_line, resources_of
 from gdrl.distributed.session import connect, require
 from gdrl.errors import TrainingFailed
 
@@ -41,20 +42,17 @@ def fan_out(
 def _task(function: str, scale: TrainScale) -> Any:
     import ray
 
-    devices = {"GPU": 1.0} if scale.use_gpu else {}
     require(
-        {"CPU": float(scale.threads_per_worker), **devices, **scale.resources_per_worker},
+        resources_of(scale),
         f"each task of {function}",
         "lower threads_per_worker or resources_per_worker, or raise scale.cluster.num_cpus",
     )
-    threads = {"OMP_NUM_THREADS": str(scale.threads_per_worker)}
-    environment = threads if scale.use_gpu else threads | {"DS_ACCELERATOR": "cpu"}
     return ray.remote(
         num_cpus=scale.threads_per_worker,
         num_gpus=int(scale.use_gpu),
         resources=scale.resources_per_worker,
         max_retries=scale.max_failures,
-        runtime_env={"env_vars": environment},
+        runtime_env={"env_vars": environment_of(scale)},
     )(_call)
 
 
@@ -68,7 +66,7 @@ def _as_completed(pending: dict[Any, str], failed: dict[str, str]) -> Iterator[t
         try:
             result = ray.get(done)
         except ray.exceptions.RayError as error:
-            failed[key] = str(error).strip().splitlines()[-1]
+            failed[key] = last_line(error)
             continue
         yield key, result
 

@@ -15,7 +15,8 @@ from gdrl.artifacts import Source
 from gdrl.config import TrainScale
 from gdrl.distributed.images import image_blocks
 from gdrl.distributed.reference import resolve
-from gdrl.distributed.session import connect
+from gdrl.distributed.remote import resources_of
+from gdrl.distributed.session import connect, require
 from gdrl.errors import DataError
 
 EXTRACTOR = "gdrl.models.image_features:ImageFeatures"
@@ -35,10 +36,16 @@ def extract_features(
 
     Raises:
         DataError: some images are not in the data set.
+        ConfigError: a worker can never fit on this machine.
     """
     from ray.data import ActorPoolStrategy
 
     connect()
+    require(
+        resources_of(scale),
+        "extracting features",
+        "lower threads_per_worker or resources_per_worker, or leave out use_gpu",
+    )
     blocks = image_blocks(dataset, ids).map_batches(
         _Extract,
         fn_constructor_args=(model, scale),

@@ -7,6 +7,8 @@ A small actor that rank 0 writes and the driver reads costs neither.
 from collections import deque
 from typing import Any
 
+from gdrl.distributed.remote import this_node
+
 Row = tuple[int, dict[str, float]]
 
 MOST_ROWS = 10_000
@@ -31,7 +33,10 @@ class Relay:
 
 
 def start_relay() -> Any:
-    """Start the actor; it ends when its handle is dropped."""
+    """Start the actor on the driver's node; it ends when its handle is dropped.
+
+    Ray puts an actor that needs nothing on any node, and a training would end with that one.
+    """
     import ray
 
-    return ray.remote(num_cpus=0)(Relay).remote()
+    return ray.remote(num_cpus=0, label_selector=this_node())(Relay).remote()

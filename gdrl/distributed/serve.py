@@ -79,6 +79,8 @@ def _ask_endpoint(engine: Engine, queries: Sequence[Query]) -> list[Answer]:
         time.sleep(max(answers[place].retry_after_seconds or 0.5 * attempt for place in failed))
         for place, answer in zip(failed, engine.answer([queries[i] for i in failed]), strict=True):
             answers[place] = answer
+    if all(answer.lost for answer in answers):
+        raise EndpointError(answers[0].reason)
     return answers
 
 
@@ -154,7 +156,12 @@ def _open(recipe: MLLMRecipe, scale: MLLMScale, open_engine: str) -> _Lease:
     started = not app
     if started:
         app = _start(DeploymentSettings(mllm=recipe, scale=scale, open_engine=open_engine))
-    identity = _checked_identity(app, recipe)
+    try:
+        identity = _checked_identity(app, recipe)
+    except EndpointError:
+        if started:
+            _stop(app)
+        raise
     found = "started, and stopped at the end" if started else f"found as {app!r}, left running"
     say(f"MLLM  {identity.model}, {_revision(identity.revision)}, {found}")
     return _Lease(

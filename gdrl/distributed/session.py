@@ -50,6 +50,11 @@ _session = _Session()
 _lock = threading.Lock()
 
 
+def cluster_address(scale: ClusterScale) -> str:
+    """Of the cluster that a job would join; empty where it would start a private one."""
+    return scale.address or os.environ.get("RAY_ADDRESS", "")
+
+
 def connect(scale: ClusterScale | None = None) -> None:
     """Join the cluster of this job, or start a private one; a no-op where one is connected.
 
@@ -61,7 +66,7 @@ def connect(scale: ClusterScale | None = None) -> None:
         ConfigError: no cluster answers at the address.
     """
     scale = scale or ClusterScale()
-    address = scale.address or os.environ.get("RAY_ADDRESS", "")
+    address = cluster_address(scale)
     with _lock:
         _prepare_environment(private=not address)
         import ray  # only now: Ray reads the environment at import

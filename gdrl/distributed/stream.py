@@ -16,6 +16,7 @@ from gdrl.config import StreamScale
 from gdrl.distributed.answers import AnswerCache, Parts
 from gdrl.distributed.asking import Asker
 from gdrl.distributed.images import IMAGES_PER_BLOCK, image_blocks
+from gdrl.distributed.remote import this_node
 from gdrl.distributed.rows import SCHEMA
 from gdrl.distributed.serve import Serving
 from gdrl.distributed.session import connect
@@ -103,7 +104,7 @@ def _answered(
         fn_constructor_args=(serving, tuple(attributes), scale, cache),
         batch_format="pyarrow",
         batch_size=None,
-        num_cpus=0.1,
+        **_place(serving),
         compute=ActorPoolStrategy(
             size=1,
             max_tasks_in_flight_per_actor=num_tasks,
@@ -111,6 +112,16 @@ def _answered(
         ),
     )
     yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+
+
+def _place(serving: Serving) -> dict[str, Any]:
+    """Where the actor runs that asks: near an endpoint's address and key, which are the driver's.
+
+    A server may listen on the driver's loopback alone, and a head node may have no CPU to give.
+    """
+    if serving.app:
+        return {"num_cpus": 0.1}
+    return {"num_cpus": 0, "label_selector": this_node()}
 
 
 def _unreachable(block: pa.Table, serving: Serving, scale: StreamScale) -> EndpointError:

@@ -18,10 +18,12 @@ from gdrl.artifacts import Run, Source, Storage, open_store
 from gdrl.config import Tracking, TrainScale
 from gdrl.distributed.filesystem import filesystem
 from gdrl.distributed.relay import Row, start_relay
+from gdrl.distributed.remote import environment_of, last_line, resources_of
 from gdrl.distributed.session import connect, require
-from gdrl.distributed.worker import PUBLISHED, Task, work
+from gdrl.distributed.worker import Task, work
 from gdrl.errors import TrainingFailed
 from gdrl.tracking import MlflowRun, Progress, mlflow_run
+from gdrl.training.job import PUBLISHED
 
 START_ATTEMPTS = 10
 """Of 60 s each: how long workers may wait for a cluster to grow before the run gives up."""
@@ -65,7 +67,7 @@ def fit(
     """
     connect()
     require(
-        {key: scale.num_workers * amount for key, amount in _resources(scale).items()},
+        {key: scale.num_workers * amount for key, amount in resources_of(scale).items()},
         f"{name} ({scale.num_workers} workers)",
         "lower num_workers, threads_per_worker or resources_per_worker in this stage's scale "
         "section, or raise scale.cluster.num_cpus",
@@ -107,20 +109,12 @@ def _content(source: Source) -> list[tuple[str, str]]:
     return [(entry.path, entry.sha256) for entry in manifest.files]
 
 
-def _resources(scale: TrainScale) -> dict[str, float]:
-    devices: dict[str, float] = {"GPU": 1.0} if scale.use_gpu else {}
-    return {"CPU": float(scale.threads_per_worker)} | devices | scale.resources_per_worker
-
-
 def _trainer(task: Task, run: str, storage: Storage) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     scale = task.scale
     storage_filesystem, storage_path = filesystem(storage)
-    environment = {"OMP_NUM_THREADS": str(scale.threads_per_worker)}
-    if not scale.use_gpu:
-        environment["DS_ACCELERATOR"] = "cpu"
     return TorchTrainer(
         work,  # type: ignore[arg-type]  # Ray Train returns what it returns
         train_loop_config={"task": task},
@@ -128,7 +122,7 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
         scaling_config=ScalingConfig(
             num_workers=scale.num_workers,
             use_gpu=scale.use_gpu,
-            resources_per_worker=_resources(scale),
+            resources_per_worker=resources_of(scale),
         ),
         run_config=RunConfig(  # type: ignore[call-arg]  # Ray's annotations are those of Train V1
             name=run,
@@ -138,7 +132,7 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
             failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=scale.max_failures, controller_failure_limit=START_ATTEMPTS
             ),
-            worker_runtime_env={"env_vars": environment},
+            worker_runtime_env={"env_vars": environment_of(scale)},
         ),
     )
 
@@ -202,7 +196,7 @@ def _pace_first(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _messages(failures: Mapping[int, Exception]) -> str:
     """Each worker's own last line, once: a traceback ends in what a person needs."""
-    lines = [str(failure).strip().splitlines()[-1] for _, failure in sorted(failures.items())]
+    lines = [last_line(failure) for _, failure in sorted(failures.items())]
     return "; ".join(dict.fromkeys(lines))
 
 

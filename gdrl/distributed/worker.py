@@ -17,9 +17,6 @@ from gdrl.distributed.reference import resolve
 from gdrl.errors import Diverged
 from gdrl.training.job import Report, TrainingJob
 
-PUBLISHED = "published"
-"""Folder of a checkpoint that holds what goes into the artifact."""
-
 DIGEST_FILE = "digest.json"
 """Beside the weights: which recipe and inputs they belong to."""
 

@@ -2,7 +2,7 @@
 
 One row per image in both files, in the same order; every column a latent, or a factor. A column
 ``id`` in both is checked to be the same and is neither. Latents are numbers; a factor may be text,
-whose values are classes.
+whose values are classes and never binned.
 """
 
 import argparse
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from gdrl.errors import DataError, GdrlError
+from gdrl.evaluation.importance import FAST_VALUES
 from gdrl.evaluation.report import evaluate
-from gdrl.evaluation.rows import MAX_VALUES
+from gdrl.evaluation.rows import MAX_VALUES, most_classes
 
 _ID = "id"
 _PANDAS_INDEX = "__index_level_0__"
@@ -27,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 0, or 1 with a message where a person can do something."""
     options = _parser().parse_args(argv)
     try:
-        codes = _read(options.codes, text=False)
-        factors = _read(options.factors, text=True)
+        codes = _read(options.codes, max_texts=0)
+        factors = _read(options.factors, max_texts=FAST_VALUES if options.fast else MAX_VALUES)
         _check_rows(options.codes, codes, options.factors, factors)
         names = [name.removeprefix(_PREFIX) for name in factors if name != _ID]
         report = evaluate(
@@ -60,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(path: Path, *, text: bool) -> dict[str, Any]:
-    """Columns by name. Text, if welcome, becomes its rank among the values."""
+def _read(path: Path, *, max_texts: int) -> dict[str, Any]:
+    """Columns by name. Text of at most ``max_texts`` values becomes its rank among them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -69,16 +70,16 @@ def _read(path: Path, *, text: bool) -> dict[str, Any]:
         raise DataError(f"there is no file {path}")
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}") from error
     if len(set(table.column_names)) != table.num_columns:
         raise DataError(f"{path} has two columns of one name")
     if _PANDAS_INDEX in table.column_names:
         raise DataError(f"{path} holds a data frame's index: write it with index=False")
-    return {name: _column(path, name, table.column(name), text) for name in table.column_names}
+    return {name: _column(path, name, table.column(name), max_texts) for name in table.column_names}
 
 
-def _column(path: Path, name: str, column: Any, text: bool) -> Any:
+def _column(path: Path, name: str, column: Any, max_texts: int) -> Any:
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):  # a data frame's categories
@@ -88,23 +89,26 @@ def _column(path: Path, name: str, column: Any, text: bool) -> Any:
     values = column.to_numpy()
     if name == _ID:
         return values
-    if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return _ranks(path, name, values)
+    if max_texts and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return _ranks(path, name, values, max_texts)
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        wanted = "neither number nor text" if text else "not a number: a latent has to be one"
+        wanted = "neither number nor text" if max_texts else "not a number: a latent has to be one"
         raise DataError(f"{path}: column {name!r} is {column.type}, {wanted}")
     return values
 
 
-def _ranks(path: Path, name: str, texts: Any) -> Any:
-    """Classes 0, 1, …; text has no order, so that many values cannot be binned."""
+def _ranks(path: Path, name: str, texts: Any, max_texts: int) -> Any:
+    """Classes 0, 1, …; text has no order, so that what would be binned is refused."""
     values, ranks = np.unique(texts, return_inverse=True)
-    if len(values) > MAX_VALUES:
-        raise DataError(
-            f"{path}: column {name!r} has {len(values)} different texts, too many for a factor; "
-            f"leave it out, or call it {_ID} where it names the images"
-        )
-    return ranks
+    if len(values) <= most_classes(len(texts), max_texts):
+        return ranks
+    remedy = f"leave it out, or call it {_ID} where it names the images"
+    if len(values) <= most_classes(len(texts)):
+        remedy = f"--fast takes at most {max_texts}: leave out --fast or the column"
+    raise DataError(
+        f"{path}: column {name!r} has {len(values)} different texts, too many for a factor of "
+        f"{len(texts)} images; {remedy}"
+    )
 
 
 def _check_rows(

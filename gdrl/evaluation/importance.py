@@ -15,7 +15,9 @@ Importance = Float[np.ndarray, "latent factor"]
 
 _NUM_BINS = 10
 _NUM_ROUNDS = 100
-_FAST_FIT, _FAST_ROUNDS, _FAST_VALUES = 2_000, 30, 10
+_FAST_FIT, _FAST_ROUNDS = 2_000, 30
+FAST_VALUES = 10
+"""Values of a factor up to which ``fast`` takes each for a class."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def dci(
     num_rounds = _FAST_ROUNDS if fast else _NUM_ROUNDS
     importance, accuracies = np.empty((num_latents, num_factors)), np.empty(num_factors)
     for j, factor in enumerate(factors.T):
-        classes = as_classes(factor, _NUM_BINS, _FAST_VALUES if fast else MAX_VALUES)
+        classes = as_classes(factor, _NUM_BINS, FAST_VALUES if fast else MAX_VALUES)
         known = np.unique(classes[fit])
         if len(known) < 2:
             raise ValueError(f"factor {j} does not vary over the images that DCI fits on")

@@ -37,15 +37,17 @@ def binned(values: Shaped[np.ndarray, " image"], num_bins: int) -> Int[np.ndarra
     return bins
 
 
+def most_classes(num_images: int, max_values: int = MAX_VALUES) -> int:
+    """How many values of a factor are classes; with more, or a new one every other image, bins."""
+    return max(2, min(max_values, num_images // 2))
+
+
 def as_classes(
     factor: Shaped[np.ndarray, " image"], num_bins: int, max_values: int = MAX_VALUES
 ) -> Int[np.ndarray, " image"]:
-    """The factor as classes 0, 1, …: its values as they are, or ``num_bins`` bins if continuous.
-
-    Continuous is what takes more than ``max_values`` values, or a new one every other image.
-    """
+    """The factor as classes 0, 1, …: its values as they are, or ``num_bins`` bins if continuous."""
     values, classes = np.unique(factor, return_inverse=True)
-    if len(values) <= max(2, min(max_values, len(factor) // 2)):
+    if len(values) <= most_classes(len(factor), max_values):
         return classes
     return np.unique(binned(factor, num_bins), return_inverse=True)[1]
 

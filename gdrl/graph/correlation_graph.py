@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 if TYPE_CHECKING:
     import networkx as nx  # type: ignore[import-untyped]
@@ -83,10 +83,15 @@ class CorrelationGraph:
         matrix.flags.writeable = False
         return matrix
 
+    @property
+    def drawn(self) -> Bool[np.ndarray, "attribute attribute"]:
+        """Where the interval excludes 0."""
+        drawn: Bool[np.ndarray, "attribute attribute"] = (self.lower > 0) | (self.upper < 0)
+        return drawn
+
     def edges(self) -> list[Edge]:
-        """The edges whose interval excludes 0, strongest first."""
-        drawn = np.argwhere((self.lower > 0) | (self.upper < 0))
-        edges = [self._edge(int(i), int(j)) for i, j in drawn]
+        """The drawn edges, strongest first."""
+        edges = [self._edge(int(i), int(j)) for i, j in np.argwhere(self.drawn)]
         return sorted(edges, key=lambda edge: abs(edge.weight), reverse=True)
 
     def _edge(self, i: int, j: int) -> Edge:
@@ -137,8 +142,13 @@ class CorrelationGraph:
             )
         return graph
 
+    @classmethod
+    def load(cls, path: str | Path) -> CorrelationGraph:
+        """Read what :meth:`save` wrote as ``.json``; raises as :meth:`from_dict` does."""
+        return cls.from_dict(json.loads(Path(path).read_text()))
+
     def save(self, path: str | Path) -> None:
-        """Write ``.json`` (everything, see :meth:`to_dict`) or ``.graphml`` (the drawn edges).
+        """Write ``.json`` (everything, see :meth:`load`) or ``.graphml`` (the drawn edges).
 
         Raises ValueError for another suffix.
         """

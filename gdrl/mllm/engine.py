@@ -41,6 +41,8 @@ class Answer:
     retry_after_seconds: float | None = None
     """Set where a server turned the query away unasked (HTTP 429 or 503): how long it wants to be
     left alone. The answer is then ``failed``, and asking again after that time costs nobody."""
+    lost: bool = False
+    """Whether the query or its answer got lost on the way: ``failed``, and nothing was heard."""
 
 
 class Engine(Protocol):

@@ -41,6 +41,5 @@ def open_engine(
         )
     from gdrl.mllm.transformers_engine import TransformersEngine
 
-    is_embedded = recipe.model == embedded.NAME
-    path = embedded.directory() if is_embedded else Path(recipe.model)
+    path = embedded.directory() if recipe.is_embedded else Path(recipe.model)
     return TransformersEngine(path, batch_size, num_threads, device, name=recipe.model)

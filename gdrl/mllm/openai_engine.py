@@ -49,7 +49,7 @@ class OpenAIEngine:
 
     Raises:
         ConfigError: ``endpoint`` is no http(s) URL.
-        EndpointError: nothing listens there. Raised by ``answer`` too.
+        EndpointError: nothing listens there. Later, that is an answer: ``lost``.
     """
 
     def __init__(
@@ -79,10 +79,8 @@ class OpenAIEngine:
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer every query, in order, a few at a time.
 
-        A query that a busy server turned away is ``failed`` and says how long to wait.
-
-        Raises:
-            EndpointError: the connection fails.
+        A query that a busy server turned away is ``failed`` and says how long to wait; one whose
+        connection broke, or that got no reply in time, is ``failed`` and ``lost``.
         """
         pictures, failures = _data_uris(queries)
 
@@ -106,7 +104,9 @@ class OpenAIEngine:
         try:
             response = self._post(body, query.options)
         except urllib3.exceptions.ReadTimeoutError:
-            return Answer("failed", reason="the endpoint did not reply in time")
+            return Answer("failed", reason="the endpoint did not reply in time", lost=True)
+        except EndpointError as error:
+            return Answer("failed", reason=str(error), lost=True)
         if response.status >= 300:
             said = " ".join(response.text.split())[:200]
             return Answer(

@@ -39,7 +39,7 @@ def parse_phrases(reply: str) -> tuple[str, ...] | None:
     text = reply.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         listed = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     if not isinstance(listed, list) or not all(isinstance(phrase, str) for phrase in listed):
         return None

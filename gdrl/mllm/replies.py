@@ -90,7 +90,7 @@ def _from_json(reply: str) -> str:
         return reply
     try:
         parsed = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):  # a thousand brackets are no answer either
+    except (ValueError, RecursionError):  # a thousand brackets or digits
         return reply
     values = list(parsed.values())
     return str(parsed.get("answer", values[0] if len(values) == 1 else reply))

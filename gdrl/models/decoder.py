@@ -1,7 +1,7 @@
-"""The convolutional decoder for 64x64 images: the encoder's mirror image."""
+"""The decoder, and its convolutions for 64x64 images: the encoder's mirror image."""
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,30 +10,30 @@ from gdrl.models.encoder import CHANNELS, HEAD_STD, HIDDEN_DIM, initialise
 
 
 class Decoder(nn.Module):
-    """Codes to image logits; a sigmoid makes them pixels in [0, 1]."""
+    """Codes to image logits; a sigmoid makes them pixels in [0, 1].
 
-    def __init__(self, latent_dim: int) -> None:
+    ``layers`` and ``last`` make an image of a row of ``width`` numbers.
+    """
+
+    def __init__(
+        self, width: int, layers: Sequence[nn.Module], last: nn.ConvTranspose2d, latent_dim: int
+    ) -> None:
         super().__init__()
         self.input = nn.Linear(latent_dim, HIDDEN_DIM)
-        self.layers = nn.Sequential(
-            nn.ReLU(),
-            nn.Linear(HIDDEN_DIM, CHANNELS[-1] * 4 * 4),
-            nn.ReLU(),
-            nn.Unflatten(1, (CHANNELS[-1], 4, 4)),
-            *_transposed_convolutions(),
-        )
+        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(HIDDEN_DIM, width), *layers, last)
         initialise(self)
-        nn.init.normal_(cast(Tensor, self.layers[-1].weight), std=HEAD_STD)
+        nn.init.normal_(last.weight, std=HEAD_STD)
 
-    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 64 64"]:
+    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
         """Image logits."""
         logits: Tensor = self.layers(self.input(codes))
         return logits
 
 
-def _transposed_convolutions() -> list[nn.Module]:
-    widths = (*reversed(CHANNELS), 3)
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
+def conv_decoder(latent_dim: int) -> Decoder:
+    """Four transposed convolutions, for images of 64 pixels."""
+    layers: list[nn.Module] = [nn.ReLU(), nn.Unflatten(1, (CHANNELS[-1], 4, 4))]
+    for inputs, outputs in pairwise(reversed(CHANNELS)):
         layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1), nn.ReLU()]
-    return layers[:-1]
+    last = nn.ConvTranspose2d(CHANNELS[0], 3, 4, stride=2, padding=1)
+    return Decoder(CHANNELS[-1] * 4 * 4, layers, last, latent_dim)

@@ -14,11 +14,9 @@ from numpy import ndarray
 
 from gdrl.artifacts import Run, Storage, open_store
 from gdrl.config import S3Settings
-from gdrl.errors import ArtifactCorrupt
 from gdrl.graph import CorrelationGraph
-from gdrl.models.graph_vae import GraphVae
 from gdrl.models.representation import Representation
-from gdrl.models.storage import DESCRIPTION
+from gdrl.models.storage import load_graph_vae
 
 GRAPH = "graph.json"
 NAMES = "names.json"
@@ -87,19 +85,13 @@ class FactorModel:
     @classmethod
     def open(cls, folder: Path, *, device: str = "cpu") -> FactorModel:
         """The same from a folder whose files were verified already."""
-        representation = Representation.load(folder, device)
-        if not isinstance(representation.model, GraphVae):
-            raise ArtifactCorrupt(
-                f"{folder / DESCRIPTION} describes a {representation.model.kind}, which has no "
-                "graph: load the run's disgraph"
-            )
-        graph = CorrelationGraph.from_dict(json.loads((folder / GRAPH).read_text()))
+        representation = Representation(load_graph_vae(folder), device)
         rows = json.loads((folder / NAMES).read_text())["latents"]
         fields = Factor.__dataclass_fields__
         return cls(
             representation,
             [Factor(**{name: row[name] for name in fields}) for row in rows],
-            graph,
+            CorrelationGraph.load(folder / GRAPH),
         )
 
     @property
@@ -168,12 +160,20 @@ class FactorModel:
         return self.representation.set_latents(codes, latents, propagate)
 
     def traverse(
-        self, name: str, images: UInt8[ndarray, "n size size 3"], num_frames: int = 9
+        self,
+        name: str,
+        images: UInt8[ndarray, "n size size 3"],
+        num_frames: int = 9,
+        *,
+        propagate: bool = False,
     ) -> UInt8[ndarray, "n frame size size 3"]:
-        """Each image with one attribute from absent to present and the others held."""
+        """Each image with one attribute from absent to present.
+
+        The others are held, or moved by the graph if told so.
+        """
         codes = self.encode(images)
         frames = [
-            self.decode(self.set_levels(codes, {name: level}, propagate=False))
+            self.decode(self.set_levels(codes, {name: level}, propagate=propagate))
             for level in np.linspace(0, 1, num_frames).tolist()
         ]
         return np.stack(frames, axis=1)

@@ -56,7 +56,9 @@ def load_graph_vae(folder: Path) -> GraphVae:
     """
     model = load_model(folder)
     if not isinstance(model, GraphVae):
-        raise ArtifactCorrupt(f"{folder} holds a {model.kind}, not a {GraphVae.kind}")
+        raise ArtifactCorrupt(
+            f"{folder} holds a {model.kind}, which has no graph: load the run's disgraph"
+        )
     return model
 
 

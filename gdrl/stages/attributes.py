@@ -62,7 +62,7 @@ def discover(
         DataError: fewer than two attributes are left.
     """
     sample = ids[:NUM_SAMPLED]
-    if config.recipe.mllm.model == embedded.NAME and not config.recipe.mllm.endpoint:
+    if config.recipe.mllm.is_embedded:
         proposed = dict.fromkeys(embedded.known_attributes(), 0)
     else:
         proposed = _ask_openly(inputs["dataset"], sample, mllm.answer)
@@ -144,8 +144,6 @@ def _score(
     mllm: Serving,
 ) -> Float[ndarray, "images attributes"]:
     """Through the stream: what is asked here is known when all images are asked about."""
-    storage = Storage(config.storage, config.s3)
-    rows = score_stream(
-        inputs.sources["dataset"], sample, names, mllm, config.scale.stream, storage
-    )
+    dataset, storage = inputs.sources["dataset"], Storage.of(config)
+    rows = score_stream(dataset, sample, names, mllm, config.scale.stream, storage)
     return levels_of(pa.concat_tables(rows), "expectation").reshape(-1, len(names))

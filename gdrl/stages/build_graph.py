@@ -1,7 +1,5 @@
 """``graph``: from scores to a signed, directed, weighted graph over attributes, with intervals."""
 
-import json
-
 from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import RunConfig
 from gdrl.data.scores import read_scores
@@ -15,7 +13,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     for name, measure in (("graph.json", recipe.measure), ("graph-somers_d.json", "somers_d")):
         settings = {**recipe.measurement, "measure": measure}
         graph = build_graph(scores.levels, scores.attributes, **settings)
-        (out.path / name).write_text(json.dumps(graph.to_dict(), indent=2))
+        graph.save(out.path / name)
         if name == "graph.json":
             metrics = {"num_attributes": len(graph.names), "num_edges": len(graph.edges())}
     return metrics

@@ -29,7 +29,7 @@ def check_domain(
     recipe: MLLMRecipe, pixels: UInt8[ndarray, "n height width 3"], attributes: Sequence[str]
 ) -> Domain:
     """Look at the first ``SAMPLE`` images and at the attribute names."""
-    if recipe.endpoint or recipe.model != embedded.NAME:
+    if not recipe.is_embedded:
         return Domain(False, None, "")
     fraction = float(embedded.outside_domain(pixels[:SAMPLE]).mean())
     unknown = embedded.unknown_attributes(attributes)

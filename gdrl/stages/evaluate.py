@@ -146,9 +146,9 @@ def _disentanglement_metrics(
 def _graph_section(inputs: Inputs) -> dict[str, Any]:
     """Every graph over the same attributes: measured, refined, the paper's measure, the truth."""
     graphs = {
-        "estimated": _read_graph(inputs, "graph", "graph.json"),
-        "refined": _read_graph(inputs, "disgraph", "graph.json"),
-        "somers_d": _read_graph(inputs, "graph", "graph-somers_d.json"),
+        "estimated": CorrelationGraph.load(inputs["graph"] / "graph.json"),
+        "refined": CorrelationGraph.load(inputs["disgraph"] / "graph.json"),
+        "somers_d": CorrelationGraph.load(inputs["graph"] / "graph-somers_d.json"),
     }
     estimated = graphs["estimated"]
     description = read_description(inputs["dataset"])
@@ -167,10 +167,6 @@ def _graph_section(inputs: Inputs) -> dict[str, Any]:
         "upper": estimated.upper.tolist(),
         **truth,
     }
-
-
-def _read_graph(inputs: Inputs, artifact: str, name: str) -> CorrelationGraph:
-    return CorrelationGraph.from_dict(json.loads((inputs[artifact] / name).read_text()))
 
 
 def _relation_metrics(graph: Mapping[str, Any], recipe: EvaluationRecipe) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -20,12 +19,7 @@ def draw_interventions(
     One pair for each named latent. Rows are the images ``faces``, columns the attribute's level
     from 0 to 1.
     """
-    codes = model.encode(faces)
     for name in model.names:
         for suffix, propagate in (("", True), ("-alone", False)):
-            moved = [
-                model.set_levels(codes, {name: level}, propagate=propagate)
-                for level in np.linspace(0, 1, NUM_VALUES).tolist()
-            ]
-            frames = np.stack([model.decode(code) for code in moved], axis=1)
+            frames = model.traverse(name, faces, NUM_VALUES, propagate=propagate)
             save_grid(folder / f"{slug(name)}{suffix}.png", frames)

@@ -63,7 +63,7 @@ def _ask(
     file: Path,
 ) -> None:
     """Rows go into ``file`` as they come; ``so_far`` keeps what the graph needs."""
-    stopping, storage = config.recipe.stopping, Storage(config.storage, config.s3)
+    stopping, storage = config.recipe.stopping, Storage.of(config)
     scale, dataset = config.scale.stream, inputs.sources["dataset"]
     with (
         Progress("score_images", total=len(ids), unit="images") as progress,

@@ -13,9 +13,7 @@ from gdrl.artifacts import Store
 from gdrl.config import GraphRecipe
 from gdrl.data.scores import levels_of
 from gdrl.graph import CorrelationGraph, build_graph
-
-LOG = "so-far.jsonl"
-"""In the stage's training folder: a line of counts now and then, some with the edges so far."""
+from gdrl.pipeline import SO_FAR
 
 IMAGES_PER_LINE = 256
 GROWTH = 1.25
@@ -30,7 +28,7 @@ class SoFar:
         attributes: the columns.
         num_wanted: images to be asked about in all.
         recipe: of the graph.
-        store: where :data:`LOG` is written.
+        store: where :data:`~gdrl.pipeline.SO_FAR` is written.
     """
 
     def __init__(
@@ -63,12 +61,21 @@ class SoFar:
     def graph(self) -> CorrelationGraph:
         """The graph by now. It does not depend on the order in which answers came."""
         order = np.argsort(np.concatenate(self._ids))
-        levels = np.concatenate(self._levels)[order]
-        return build_graph(levels, self.attributes, **self._recipe.measurement)
+        return build_graph(self._so_far()[order], self.attributes, **self._recipe.measurement)
 
     def is_enough(self) -> bool:
-        """Whether the interval of every edge is narrower than ``interval_width``."""
+        """Whether the interval of every edge is narrower than ``interval_width``.
+
+        An attribute that has one level so far, or none, has told nothing of its edges: their
+        intervals have no width in any resample.
+        """
+        columns = (column[~np.isnan(column)] for column in self._so_far().T)
+        if any(len(np.unique(column)) < 2 for column in columns):
+            return False
         return widest_interval(self.graph()) < self._recipe.interval_width
+
+    def _so_far(self) -> Float[ndarray, "images attributes"]:
+        return np.concatenate(self._levels)
 
     def _tell(self) -> None:
         line: dict[str, object] = {"images": self.num_images, "of": self._num_wanted}
@@ -80,7 +87,7 @@ class SoFar:
                 for edge in graph.edges()
             ]
             self._num_drawn = self.num_images
-        self._store.append(LOG, json.dumps(line) + "\n")
+        self._store.append(SO_FAR, json.dumps(line) + "\n")
         self._num_told = self.num_images
 
 

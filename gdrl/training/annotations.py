@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +100,6 @@ def read_annotations(
     )
 
 
-def read_graph(folder: Path) -> CorrelationGraph:
-    """The measured graph over attributes."""
-    return CorrelationGraph.from_dict(json.loads((folder / "graph.json").read_text()))
-
-
 def edge_prior(
     graph: CorrelationGraph, assignment: Assignment
 ) -> tuple[Float[Tensor, "latent latent"], Float[Tensor, "latent latent"]]:
@@ -112,15 +107,16 @@ def edge_prior(
 
     An edge that was not drawn is a measured 0. Confidence is 1 minus the width of the interval, at
     least 0; latents without an attribute have none.
+
+    Raises:
+        DataError: an attribute is no node of the graph.
     """
     size = len(assignment.signs)
-    order = [graph.names.index(name) for name in assignment.attributes]
-    rows = np.ix_(order, order)
-    drawn = (graph.lower[rows] > 0) | (graph.upper[rows] < 0)
+    rows = _between(graph, assignment)
     target, confidence = torch.zeros(size, size), torch.zeros(size, size)
     at = np.ix_(assignment.latents, assignment.latents)
     width = graph.upper[rows] - graph.lower[rows]
-    target[at] = torch.from_numpy(np.where(drawn, graph.adjacency[rows], 0.0)).float()
+    target[at] = torch.from_numpy(np.where(graph.drawn[rows], graph.adjacency[rows], 0.0)).float()
     confidence[at] = torch.from_numpy(np.clip(1 - width, 0, 1)).float()
     confidence.fill_diagonal_(0)
     return target, confidence
@@ -133,8 +129,18 @@ def refined_graph(
 
     Edges of an attribute without a latent stay as measured.
     """
-    order = [graph.names.index(name) for name in assignment.attributes]
     learned = edges.double().numpy()[np.ix_(assignment.latents, assignment.latents)]
     weights = graph.adjacency.copy()
-    weights[np.ix_(order, order)] = learned if graph.signed else np.abs(learned)
-    return CorrelationGraph.from_dict({**graph.to_dict(), "adjacency": weights})
+    weights[_between(graph, assignment)] = learned if graph.signed else np.abs(learned)
+    return replace(graph, adjacency=weights)
+
+
+def _between(graph: CorrelationGraph, assignment: Assignment) -> tuple[ndarray, ...]:
+    """Index of the graph's matrices that picks the edges between assigned attributes."""
+    if missing := [name for name in assignment.attributes if name not in graph.names]:
+        raise DataError(
+            f"graph has no node for {', '.join(missing)}, which scores holds answers to: take "
+            "graph and scores from one run"
+        )
+    order = [graph.names.index(name) for name in assignment.attributes]
+    return np.ix_(order, order)

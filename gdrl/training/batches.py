@@ -67,18 +67,44 @@ def share(part: Part, array: Float[Tensor, "batch *rest"] | Int64[ndarray, " bat
 def check_shares(job: TrainingJob, **sizes: int) -> None:
     """Equal parts make the mean over parts the mean over the batch.
 
+    Args:
+        job: says how many parts there are.
+        sizes: settings of the recipe, by name.
+
     Raises:
         ConfigError: a size that cannot be cut into equal parts.
     """
-    steps = job.scale.accumulation_steps
+    steps, scale = job.scale.accumulation_steps, f"scale.{job.section}"
     for name, size in sizes.items():
         if size % (job.world_size * steps):
+            setting = f"recipe.{job.section}.{name}"
             raise ConfigError(
-                f"{name} = {size} cannot be shared evenly by {job.world_size} workers"
+                f"{setting} = {size} cannot be shared evenly by {job.world_size} workers"
                 + (f" in {steps} parts each" if steps > 1 else "")
-                + f"; set {name}, num_workers or accumulation_steps so that the product of the "
-                f"last two divides {name}"
+                + f"; set {setting}, {scale}.num_workers or {scale}.accumulation_steps so that "
+                f"the product of the last two divides {name}"
             )
+
+
+def check_whole(job: TrainingJob, reason: str, *, over_workers: bool) -> None:
+    """Refuse parts where the mean over them is another number than that of the batch.
+
+    Args:
+        job: says how many parts there are.
+        reason: names the setting, and what it needs all of a batch for.
+        over_workers: several workers will do, since their shares are brought together.
+
+    Raises:
+        ConfigError: there are such parts.
+    """
+    parts = job.scale.accumulation_steps * (1 if over_workers else job.world_size)
+    if parts > 1:
+        workers = f"scale.{job.section}.num_workers"
+        raise ConfigError(
+            f"{reason}, so parts of one would change the results; set "
+            f"scale.{job.section}.accumulation_steps = 1"
+            + (f", or raise {workers}" if over_workers else f" and {workers} = 1")
+        )
 
 
 def to_images(

@@ -1,8 +1,7 @@
 """Contrastive training of two encoders on pairs with known latents, scored as it goes."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -17,14 +16,13 @@ from torch import Tensor, nn
 from gdrl.config import ContrastiveRecipe, PairedLatentsRecipe
 from gdrl.data.invertible_mixing import InvertibleMixing, draw_mixing
 from gdrl.data.paired_latents import Pairs, draw_pairs
-from gdrl.errors import ConfigError
 from gdrl.evaluation.recovery import mcc, r2
 from gdrl.models.pair_encoders import PairEncoders
 from gdrl.training import loop
-from gdrl.training.batches import Part, below, check_shares, share
+from gdrl.training.batches import Part, below, check_shares, check_whole, share
 from gdrl.training.engine import Engine
 from gdrl.training.info_nce import cosine_distance, l1_distance, symmetric_info_nce
-from gdrl.training.job import Report, TrainingJob
+from gdrl.training.job import TrainingJob
 
 SCORE_EVERY_STEPS = 250
 CURVE_PAIRS = 4_096
@@ -87,15 +85,13 @@ class PairObjective(nn.Module):
     def forward(self, batch: Observed) -> dict[str, Tensor]:
         """``loss`` in nats; log(batch size) is chance."""
         first, second = self.encoders(*batch)
-        # 1 / temperature times bfloat16's step of 1/256 would be 0.04 nats.
-        codes = first.float(), second.float()
-        return {"loss": symmetric_info_nce(*codes, self.distance, self.temperature)}
+        return {"loss": symmetric_info_nce(first, second, self.distance, self.temperature)}
 
 
 def train(job: TrainingJob) -> None:
     """Train; publish model.safetensors, model.json and metrics.jsonl.
 
-    Every 250 steps the report holds ``r2`` and ``mcc`` of the first modality's codes on held-out
+    Every 250 steps the metrics hold ``r2`` and ``mcc`` of the first modality's codes on held-out
     pairs, and ``r2_private``: how much they tell of what only that modality has.
 
     Raises:
@@ -104,11 +100,7 @@ def train(job: TrainingJob) -> None:
     """
     recipe = cast(ContrastiveRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
-    if job.scale.accumulation_steps > 1:
-        raise ConfigError(
-            "scale.contrastive.accumulation_steps: each pair is told from all others of its batch, "
-            "so parts of one would change the results; set it to 1, or raise num_workers"
-        )
+    check_whole(job, "each pair is told from all others of its batch", over_workers=True)
     world = PairWorld.of(recipe.latents)
     torch.manual_seed(recipe.seed)
     latents = recipe.latents
@@ -125,28 +117,18 @@ def train(job: TrainingJob) -> None:
         save_file(below("encoders.", weights), folder / "model.safetensors")
         (folder / "model.json").write_text(json.dumps(encoders.description(), indent=2) + "\n")
 
-    scored = replace(job, report=_scoring(job.report, recipe, world, encoders))
-    loop.run(scored, recipe, engine, batch_at, partial(_numbers, recipe.batch_size), publish)
+    def scores_at(step: int) -> dict[str, float]:
+        if step == recipe.steps:
+            return score(encoders, world, FINAL_PAIRS)
+        return score(encoders, world, CURVE_PAIRS) if step % SCORE_EVERY_STEPS == 0 else {}
+
+    numbers_at = partial(_numbers, recipe.batch_size)
+    loop.run(job, recipe, engine, batch_at, numbers_at, publish, scores_at)
 
 
 def _numbers(batch_size: int, step: int) -> Int64[ndarray, " batch"]:
     """The pairs of a step, counted from the first one drawn."""
     return np.arange(step * batch_size, (step + 1) * batch_size)
-
-
-def _scoring(
-    report: Report, recipe: ContrastiveRecipe, world: PairWorld, encoders: PairEncoders
-) -> Report:
-    """Add scores to what is reported, at each step that is due and at the last."""
-
-    def with_scores(step: int, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        if step == recipe.steps:
-            metrics = {**metrics, **score(encoders, world, FINAL_PAIRS)}
-        elif step % SCORE_EVERY_STEPS == 0:
-            metrics = {**metrics, **score(encoders, world, CURVE_PAIRS)}
-        report(step, metrics, checkpoint)
-
-    return with_scores
 
 
 @torch.no_grad()

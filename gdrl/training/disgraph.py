@@ -14,7 +14,7 @@ from torch import Tensor
 from gdrl.config import DisGraphRecipe
 from gdrl.data.table import load_images
 from gdrl.errors import ConfigError
-from gdrl.graph import auroc
+from gdrl.graph import CorrelationGraph, auroc
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.storage import load_model, save_model
@@ -26,13 +26,13 @@ from gdrl.training.annotations import (
     assign_in_order,
     edge_prior,
     read_annotations,
-    read_graph,
     refined_graph,
 )
 from gdrl.training.batches import (
     Part,
     below,
     check_shares,
+    check_whole,
     generator_at,
     positions_at,
     share,
@@ -57,14 +57,15 @@ def train(job: TrainingJob) -> None:
     names.json and metrics.jsonl.
 
     Raises:
-        ConfigError: workers that cannot share a batch evenly, or ZeRO-3 with a term that it cannot
-            run.
-        DataError: the data set cannot be read, or the scores are not its own.
+        ConfigError: workers that cannot share a batch evenly, parts of a batch for a term that is
+            of all of it, or ZeRO-3.
+        DataError: the data set cannot be read, the scores are not its own, or the graph is not of
+            their attributes.
         ArtifactMissing, ArtifactCorrupt: no usable beta-VAE.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(DisGraphRecipe, job.recipe)
-    _check_zero(job, recipe)
+    _check_scale(job, recipe)
     num_scored = _num_scored(recipe)
     check_shares(job, batch_size=recipe.batch_size, scored_per_batch=num_scored)
     images = load_images(job.inputs["dataset"], "train")
@@ -72,7 +73,7 @@ def train(job: TrainingJob) -> None:
     torch.manual_seed(recipe.seed)
     model, assignment = begin(job.inputs, recipe, attributes, images.pixels)
     annotations = annotations.of([attributes.index(name) for name in assignment.attributes])
-    measured = read_graph(job.inputs["graph"])
+    measured = CorrelationGraph.load(job.inputs["graph"] / "graph.json")
     prior, confidence = edge_prior(measured, assignment)
     with torch.no_grad():
         model.disgraph.weight.copy_(prior)
@@ -85,7 +86,7 @@ def train(job: TrainingJob) -> None:
         model.cpu().eval()
         _publish(model, assignment, annotations, images.pixels, folder)
         graph = refined_graph(measured, assignment, model.disgraph.edges().detach())
-        (folder / "graph.json").write_text(json.dumps(graph.to_dict(), indent=2))
+        graph.save(folder / "graph.json")
 
     rows_at = _rows(recipe, len(annotations.positions), len(images.pixels))
     batch_at = _batches(recipe, engine, annotations, images.pixels, model.latent_dim, rows_at)
@@ -98,17 +99,19 @@ def train(job: TrainingJob) -> None:
     loop.run(job, recipe, engine, batch_at, ids_at, publish)
 
 
-def _check_zero(job: TrainingJob, recipe: DisGraphRecipe) -> None:
-    constant = {
-        "intervention_weight": recipe.alignment_weight and recipe.intervention_weight,
-        "adversarial_weight": recipe.adversarial_weight,
-    }
-    used = [f"recipe.disgraph.{name}" for name, weight in constant.items() if weight]
-    if job.scale.zero_stage == 3 and used:
+def _check_scale(job: TrainingJob, recipe: DisGraphRecipe) -> None:
+    if job.scale.zero_stage == 3:
         raise ConfigError(
-            f"scale.disgraph.zero_stage = 3 does not go with {' and '.join(used)} > 0; "
-            "zero_stage = 2 does"
+            "scale.disgraph.zero_stage = 3 takes apart weights that the joint stage uses whole; "
+            "set it to 2"
         )
+    averaged = {
+        "independence_weight": recipe.alignment_weight and recipe.independence_weight,
+        "contrastive_weight": recipe.contrastive_weight,
+    }
+    if used := [f"recipe.disgraph.{name}" for name, weight in averaged.items() if weight]:
+        reason = f"{' and '.join(used)} > 0 move an average once a batch"
+        check_whole(job, reason, over_workers=True)
 
 
 def _num_scored(recipe: DisGraphRecipe) -> int:

@@ -16,6 +16,7 @@ from gdrl.errors import Diverged, TrainingFailed
 from gdrl.training.adam import restore_moments, whole_moments
 from gdrl.training.checkpoint import TrainingState, read_state
 from gdrl.training.job import TrainingJob, TrainRecipe
+from gdrl.training.ranks import mean_over_ranks
 
 _SHM_OP = "deepspeed_shm_comm"
 
@@ -32,7 +33,6 @@ class Engine:
 
     def __init__(self, objective: nn.Module, job: TrainingJob, recipe: TrainRecipe) -> None:
         self._job = job
-        self._bf16 = recipe.precision == "bf16"
         self._deepspeed = _deepspeed(job)
         torch.set_num_threads(job.scale.threads_per_worker)
         state = _load_weights(objective, job)  # before ZeRO takes the weights apart
@@ -42,6 +42,10 @@ class Engine:
             config=deepspeed_config(job, recipe),
         )
         self.device = torch.device(self._engine.device)
+        if recipe.precision == "bf16":
+            # Entered within DeepSpeed's forward, which on a GPU switches off what surrounds it.
+            half = torch.autocast(self.device.type, torch.bfloat16)
+            objective.forward = half(objective.forward)
         self.steps_done = 0
         if state is not None:
             restore_moments(self._engine, self._deepspeed, state.moments)
@@ -57,8 +61,7 @@ class Engine:
         """
         found = []
         for number, part in enumerate(parts, 1):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-                terms: dict[str, Tensor] = self._engine(part)
+            terms: dict[str, Tensor] = self._engine(part)
             self._engine.backward(terms["loss"])
             found.append({name: term.detach().float() for name, term in terms.items()})
             if number < self._job.scale.accumulation_steps:
@@ -73,10 +76,7 @@ class Engine:
 
     def _means(self, found: list[dict[str, Tensor]]) -> dict[str, float]:
         values = torch.stack([torch.stack(list(terms.values())) for terms in found]).mean(dim=0)
-        if self._job.world_size > 1:
-            torch.distributed.all_reduce(values)
-            values /= self._job.world_size
-        return dict(zip(found[0], values.tolist(), strict=True))
+        return dict(zip(found[0], mean_over_ranks(values).tolist(), strict=True))
 
     def weights(self) -> dict[str, Tensor]:
         """The objective's whole state on the CPU; under ZeRO-3 every rank must ask."""

@@ -11,7 +11,16 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from gdrl.config import TrainScale
+from gdrl.config import ContrastiveRecipe, DisGraphRecipe, TrainScale, VaeRecipe
+
+PUBLISHED = "published"
+"""Folder of a checkpoint that holds what goes into the artifact."""
+
+_SECTIONS: dict[type[BaseModel], str] = {
+    VaeRecipe: "vae",
+    DisGraphRecipe: "disgraph",
+    ContrastiveRecipe: "contrastive",
+}
 
 Report = Callable[[int, Mapping[str, float], Path | None], None]
 """``report(step, metrics, checkpoint)``: how far training is.
@@ -64,3 +73,8 @@ class TrainingJob:
     report: Report
     resume: Path | None = None
     """Folder of the checkpoint to go on from."""
+
+    @property
+    def section(self) -> str:
+        """Where recipe and scale stand in the settings: ``recipe.vae`` and ``scale.vae``."""
+        return _SECTIONS[type(self.recipe)]

@@ -14,6 +14,7 @@ from gdrl.models.graph_vae import GraphVae
 from gdrl.training import losses
 from gdrl.training.annotations import Assignment
 from gdrl.training.constant import constant
+from gdrl.training.ranks import mean_over_ranks
 
 # SUBLIME's defaults (appendix C): features masked at 0.2 to 0.4, edges dropped at 0.5.
 FEATURE_MASKING = 0.2
@@ -186,13 +187,14 @@ class JointObjective(nn.Module):
 
         The square of one batch's estimate would add variance / batch for chance, and shrink the
         codes for it; the past is another sample, and a larger one. Only the free latents' head
-        learns from it: let into the convolutions, its noise raised the error by a quarter.
+        learns from it: let into the convolutions, its noise raised the error by a quarter. The past
+        is of all ranks' rows, so every rank holds the same.
         """
         mean = self.model.encoder.mean(hidden).float()
         now = losses.covariance(mean[:, ~self.carries], self._read(mean).sigmoid().detach())
         past = self.covariance.clone()
         with torch.no_grad():
-            self.covariance.lerp_(now, 1 - COVARIANCE_MOMENTUM)
+            self.covariance.lerp_(mean_over_ranks(now), 1 - COVARIANCE_MOMENTUM)
         return (past * now).sum()
 
     def _read(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch attribute"]:
@@ -212,7 +214,7 @@ class JointObjective(nn.Module):
             self.embedding(graph * view.edges + identity, nodes * view.features)
             for graph, view in zip((self.anchor, edges), views, strict=True)
         )
-        return losses.nt_xent(first.float(), second.float())
+        return losses.nt_xent(first, second)
 
     def _adversarial(
         self, batch: Batch, codes: Float[Tensor, "batch latent"]

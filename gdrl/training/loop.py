@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -15,12 +15,11 @@ from gdrl.errors import Diverged
 from gdrl.tracking import MetricLog
 from gdrl.training.batches import Part, parts_of
 from gdrl.training.engine import Engine
-from gdrl.training.job import TrainingJob, TrainRecipe
+from gdrl.training.job import PUBLISHED, TrainingJob, TrainRecipe
 from gdrl.training.schedule import learning_rate_at
 
 LOG_EVERY_STEPS = 50
 METRICS = "metrics.jsonl"
-PUBLISHED = "published"
 
 NUM_NAMED = 64
 """Ids of a batch that an error message holds."""
@@ -35,6 +34,7 @@ def run(
     batch_at: Callable[[int, Part], Any],
     ids_at: Callable[[int], Int64[ndarray, " batch"]],
     publish: Publish,
+    scores_at: Callable[[int], Mapping[str, float]] = lambda _: {},
 ) -> None:
     """Train to ``recipe.steps`` from wherever ``job.resume`` left off.
 
@@ -45,6 +45,7 @@ def run(
         batch_at: step and part to that part of the step's batch.
         ids_at: step to the ids of its images, for whoever must look at them.
         publish: writes the artifact's files, given the objective's weights; rank 0, at the end.
+        scores_at: steps done to what else to log of them; every rank asks.
 
     Raises:
         Diverged: the loss stopped being finite; the message names step, images and checkpoint.
@@ -62,13 +63,14 @@ def run(
             try:
                 losses = engine.step((batch_at(step, part) for part in parts_of(job)), rate)
                 if done % LOG_EVERY_STEPS == 0 or saving:
-                    metrics = {**losses, **clock.lap(done)}
+                    metrics = {**losses, **clock.lap(done), **scores_at(done)}
                     log.write(done, **metrics)
                     checkpoint = _checkpoint(job, recipe, engine, log, publish) if saving else None
                     job.report(done, metrics, checkpoint)
                     saved = done if saving else saved
             except Diverged as error:
-                raise Diverged(_told(step, error, ids_at(step), saved)) from error
+                told = _told(job.section, step, error, ids_at(step), saved)
+                raise Diverged(told) from error
 
 
 class _Clock:
@@ -107,10 +109,12 @@ def _checkpoint(
     return folder
 
 
-def _told(step: int, error: Diverged, ids: Int64[ndarray, " batch"], saved: int) -> str:
+def _told(
+    section: str, step: int, error: Diverged, ids: Int64[ndarray, " batch"], saved: int
+) -> str:
     named = ", ".join(map(str, ids[:NUM_NAMED])) + (", …" if len(ids) > NUM_NAMED else "")
     return (
         f"step {step}: {error}, on images {named}; last good checkpoint: "
-        f"{f'step {saved}' if saved else 'none'}; lower learning_rate or gradient_clipping, or "
-        "use precision fp32"
+        f"{f'step {saved}' if saved else 'none'}; lower recipe.{section}.learning_rate or "
+        f"recipe.{section}.gradient_clipping, or set recipe.{section}.precision = fp32"
     )

@@ -103,12 +103,17 @@ def nt_xent(
     second: Float[Tensor, "batch node embedding"],
     temperature: float = 0.2,
 ) -> Float[Tensor, ""]:
-    """Symmetric NT-Xent over nodes (Chen et al. 2020; SUBLIME): a node is its own positive."""
-    first, second = functional.normalize(first, dim=2), functional.normalize(second, dim=2)
-    similarity = first @ second.mT / temperature
-    target = torch.arange(first.shape[1], device=first.device).expand(len(first), -1)
-    forwards = functional.cross_entropy(similarity.mT, target)
-    return 0.5 * (forwards + functional.cross_entropy(similarity, target))
+    """Symmetric NT-Xent over nodes (Chen et al. 2020; SUBLIME): a node is its own positive.
+
+    Computed in float32 whatever autocast is, for the temperature multiplies what is rounded off.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        first = functional.normalize(first.float(), dim=2)
+        second = functional.normalize(second.float(), dim=2)
+        similarity = first @ second.mT / temperature
+        target = torch.arange(first.shape[1], device=first.device).expand(len(first), -1)
+        forwards = functional.cross_entropy(similarity.mT, target)
+        return 0.5 * (forwards + functional.cross_entropy(similarity, target))
 
 
 def discriminator_error(

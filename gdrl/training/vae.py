@@ -22,6 +22,7 @@ from gdrl.training.batches import (
     Part,
     below,
     check_shares,
+    check_whole,
     generator_at,
     positions_at,
     share,
@@ -201,15 +202,13 @@ def train(job: TrainingJob) -> None:
 
 
 def _check_scale(job: TrainingJob, recipe: VaeRecipe) -> None:
-    """Total correlation is of the whole batch; the mean over parts is another number."""
-    if recipe.objective not in ("beta_tcvae", "factor_vae"):
-        return
-    if job.world_size * job.scale.accumulation_steps > 1:
-        raise ConfigError(
-            f"recipe.vae.objective = {recipe.objective} estimates from the whole batch, so parts "
-            "of one would change its results; set scale.vae.num_workers = 1 and "
-            "scale.vae.accumulation_steps = 1"
-        )
+    """Total correlation and ``|KL - C|`` are of a whole batch; ZeRO-3 holds no module constant."""
+    if recipe.objective in ("beta_tcvae", "factor_vae"):
+        reason = f"recipe.vae.objective = {recipe.objective} estimates from a whole batch"
+        check_whole(job, reason, over_workers=False)
+    if recipe.capacity:
+        reason = "recipe.vae.capacity is compared with the KL of a whole batch"
+        check_whole(job, reason, over_workers=False)
     if recipe.objective == "factor_vae" and job.scale.zero_stage == 3:
         raise ConfigError(
             "scale.vae.zero_stage = 3 does not go with recipe.vae.objective = factor_vae; "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -72,26 +72,24 @@ def fit_unmixing(
         TrainingFailed: FastICA or varimax did not converge.
     """
     whitening = fit_whitening(features, num_components)
-    limits = _Limits(max_iterations, tolerance)
     if method == "ica":
-        rotation, iterations = fit_rotation(features, whitening, seed, *limits)
-        return Unmixing(whitening, rotation, iterations)
-    return Unmixing(whitening, _control(whitening, method, seed, limits), iterations=0)
+        rotation, iterations = fit_rotation(features, whitening, seed, max_iterations, tolerance)
+    else:
+        rotation = _control(whitening, method, seed, max_iterations, tolerance)
+        iterations = 0
+    return Unmixing(whitening, rotation, iterations)
 
 
-class _Limits(NamedTuple):
-    max_iterations: int
-    tolerance: float
-
-
-def _control(whitening: Whitening, method: Method, seed: int, limits: _Limits) -> Rotation:
+def _control(
+    whitening: Whitening, method: Method, seed: int, max_iterations: int, tolerance: float
+) -> Rotation:
     """The rotations that FastICA must beat."""
     num_components = whitening.matrix.shape[1]
     if method == "pca":
         return np.eye(num_components)
     if method == "random_rotation":
         return random_rotation(num_components, seed)
-    return varimax(_loadings(whitening), *limits)
+    return varimax(_loadings(whitening), max_iterations, tolerance)
 
 
 def _loadings(whitening: Whitening) -> Float[np.ndarray, "feature component"]:

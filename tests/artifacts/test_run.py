@@ -1,6 +1,8 @@
 import json
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -9,13 +11,14 @@ from small_artifact import finish
 from gdrl.artifacts import (
     FileEntry,
     LocalStore,
+    Manifest,
     Run,
     Storage,
     fingerprint,
     open_store,
     plain_metrics,
 )
-from gdrl.errors import ArtifactCorrupt, ConfigError
+from gdrl.errors import ArtifactCorrupt, ConfigError, StorageError
 
 
 @pytest.fixture
@@ -31,12 +34,53 @@ def test_a_manifest_lists_each_file(run: Run) -> None:
     ]
 
 
-def test_a_folder_without_manifest_never_began(run: Run, store: LocalStore) -> None:
-    leftover = store.root / "demo/vae/half.txt"
-    leftover.parent.mkdir(parents=True)
-    leftover.touch()
+def test_a_folder_that_is_no_artifact_is_left_alone(run: Run, store: LocalStore) -> None:
+    thesis = store.root / "demo/vae/thesis.txt"
+    thesis.parent.mkdir(parents=True)
     assert run.manifest("vae") is None
-    assert not (finish(run) / "half.txt").exists()
+    assert run.begin("vae", "train_vae"), "an empty folder is in nobody's way"
+    thesis.touch()
+    with pytest.raises(ConfigError, match=r"demo/vae is there and is no artifact .* move it, or"):
+        run.begin("vae", "train_vae")
+    assert thesis.exists()
+
+
+def test_a_manifest_is_of_the_artifact_whose_place_it_has(run: Run, store: LocalStore) -> None:
+    manifest = finish(run) / "manifest.json"
+    (store.root / "demo/graph").mkdir()
+    (store.root / "demo/graph/manifest.json").write_bytes(manifest.read_bytes())
+    with pytest.raises(ArtifactCorrupt, match=r"manifest\.json is the manifest of vae; delete its"):
+        run.manifest("graph")
+
+
+def test_a_manifest_names_no_path(run: Run) -> None:
+    manifest = finish(run) / "manifest.json"
+    for field in ("artifact", "stage"):
+        content = json.loads(manifest.read_text()) | {field: "../../elsewhere"}
+        with pytest.raises(ValidationError, match=field):
+            Manifest.model_validate(content)
+
+
+def test_a_damaged_manifest_has_a_remedy_that_works(run: Run) -> None:
+    folder = finish(run)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ArtifactCorrupt, match="delete its folder and run the same command again"):
+        run.manifest("vae")
+    shutil.rmtree(folder)
+    finish(run)
+
+
+def test_a_storage_that_refuses_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = LocalStore(tmp_path / "file/runs")
+    writes = (
+        lambda: store.create("demo/a.json", b""),
+        lambda: store.append("demo/log.txt", ""),
+        lambda: store.workspace("demo/vae"),
+    )
+    for write in writes:
+        with pytest.raises(StorageError, match="file/runs: Not a directory; make it writable"):
+            write()
 
 
 def test_a_flipped_byte_is_found_and_named(run: Run) -> None:
@@ -84,7 +128,7 @@ def test_metrics_become_json_numbers() -> None:
     assert [type(value) for value in metrics.values()] == [float, int, type(None), type(None)]
 
 
-@pytest.mark.parametrize("uri", ["gs://bucket/runs", "hdfs://runs", "s3://"])
+@pytest.mark.parametrize("uri", ["gs://bucket/runs", "hdfs://runs", "s3://", "s3:///runs"])
 def test_another_kind_of_storage_is_refused_by_name(uri: str) -> None:
     with pytest.raises(ConfigError, match=rf"storage = '{uri}': name a folder, or s3://bucket"):
         open_store(Storage(uri))

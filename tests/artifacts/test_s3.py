@@ -1,15 +1,22 @@
 """What a bucket alone can show: trees, parts, pages, and the cache in front of it."""
 
+import hashlib
 import random
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_artifact import describe, fill, finish
 
-from gdrl.artifacts import Run, Storage, open_store
+from gdrl.artifacts import FileEntry, Run, Storage, open_store, s3_transfer
+from gdrl.artifacts.cache import Cache
 from gdrl.artifacts.s3_client import client, split
 from gdrl.artifacts.s3_transfer import PART_BYTES
-from gdrl.errors import ArtifactCorrupt
+from gdrl.config import S3Settings
+from gdrl.errors import ArtifactCorrupt, StorageError
+
+EMPTY = hashlib.sha256().hexdigest()
 
 
 @pytest.fixture
@@ -114,6 +121,66 @@ def test_what_is_cached_is_not_downloaded(run: Run) -> None:
     finish(run)
     replace(run, "deep/model.txt", b"a modem")
     assert (run.open("vae") / "deep/model.txt").read_text() == "a model"
+
+
+def test_a_file_that_differs_is_named_while_others_are_under_way(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run.begin("vae", "train_vae")
+    for number in range(30):
+        (out.path / f"{number:02d}").write_bytes(bytes([number]))
+    run.commit(out, describe(out))
+    replace(run, "00", b"?")
+    forget(run)
+    load, has_folder = s3_transfer._load, list[bool]()
+
+    def load_slowly(*arguments: Any) -> bytes:
+        if not arguments[2].endswith("/00"):
+            time.sleep(0.2)
+        has_folder.append(arguments[-1].parent.exists())
+        return load(*arguments)
+
+    monkeypatch.setattr(s3_transfer, "_load", load_slowly)
+    with pytest.raises(ArtifactCorrupt, match=r"/00 differs from its manifest"):
+        run.open("vae")
+    time.sleep(0.5)
+    assert all(has_folder), "a download goes on in a folder that was deleted"
+    assert list((cache(run) / "work").iterdir()) == []
+
+
+def test_what_another_reader_adds_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, entry = (
+        Cache(S3Settings(cache=str(tmp_path))),
+        FileEntry(path="a", size=0, sha256=EMPTY),
+    )
+
+    def lose_the_race(path: Path, _: FileEntry) -> None:
+        (tmp_path / "theirs").touch()
+        shared.add(tmp_path / "theirs", entry)
+        raise ArtifactCorrupt(f"{path} was missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gdrl.artifacts.cache.verify", lose_the_race)
+        assert not shared.holds(entry)
+    assert shared.holds(entry)
+
+
+def test_a_cache_that_refuses_is_named_with_the_remedy(s3_storage: Storage) -> None:
+    Path(s3_storage.s3.cache).touch()
+    run = Run(open_store(s3_storage), "demo")
+    with pytest.raises(StorageError, match=r"cache: .*; make room .* or set s3\.cache to another"):
+        run.begin("vae", "train_vae")
+
+
+def test_what_is_created_has_its_own_kind(run: Run) -> None:
+    for name, kind in (("a.json", "application/json"), ("b.txt", "text/plain")):
+        run.store.create(f"demo/{name}", b"{}")
+        address = run.store.location(f"demo/{name}")
+        bucket, key = split(address.uri)
+        found = client(address.s3).head_object(Bucket=bucket, Key=key)
+        assert found["ContentType"] == kind
 
 
 def test_equal_files_are_kept_once(run: Run) -> None:

@@ -10,6 +10,8 @@ import ray
 import yaml
 from ray.autoscaler._private.prom_metrics import AutoscalerPrometheusMetrics
 
+from gdrl.settings import load
+
 # Where Ray 2.60 names the metrics of its parts, each by a literal.
 SOURCES = (
     "autoscaler/_private",
@@ -74,7 +76,7 @@ def test_every_pool_has_a_price(
 ) -> None:
     pools = yaml.safe_load((root / "ray_cluster.yaml").read_text())["available_node_types"]
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
-    assert variables == {"datasource"} | {f"price_{pool}" for pool in pools}
+    assert variables == {"datasource", "batch"} | {f"price_{pool}" for pool in pools}
     (cost,) = [expression for expression in expressions if "/ 3.6 /" in expression]
     for pool in pools:
         assert (
@@ -91,3 +93,9 @@ def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
         assert max(x for x, _ in cells) < 24
         taken |= cells
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_a_request_counts_as_a_batch_of_images(dashboard: dict[str, Any], root: Path) -> None:
+    (batch,) = [v for v in dashboard["templating"]["list"] if v["name"] == "batch"]
+    scale = load(root / "cluster/scale.toml").scale.mllm
+    assert int(batch["query"]) == scale.batch_size

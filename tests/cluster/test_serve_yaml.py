@@ -100,7 +100,9 @@ def test_replicas_on_gpus_are_those_of_the_scale_section(
     number = {"num_replicas": bounds["min_replicas"], "max_replicas": bounds["max_replicas"]}
     assert scale.model_copy(update=number) == load(root / "cluster/scale.toml").scale.mllm
     assert bounds["max_replicas"] <= pools["mllm"]["max_workers"]
-    assert bounds["target_ongoing_requests"] == scale.batch_size
+    started = build(DeploymentSettings(scale=scale.model_copy(update=number)))._bound_deployment
+    own = started._deployment_config.autoscaling_config
+    assert bounds == {name: getattr(own, name) for name in bounds}, "as a job starts it itself"
     assert set(scale.resources_per_replica) <= set(pools["mllm"]["resources"])
 
 

@@ -165,8 +165,9 @@ def test_a_gpu_that_is_asked_for_and_absent_fails(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert doctor.check_gpu(configure()).endswith("GPUs: none")
-    wanted = {"vae": {"use_gpu": True}}
-    with pytest.raises(ConfigError, match="scale asks for one"):
-        doctor.check_gpu(configure(scale=wanted))
+    for section in ("vae", "disgraph", "contrastive"):
+        wanted = {section: {"use_gpu": True}}
+        with pytest.raises(ConfigError, match="scale asks for one"):
+            doctor.check_gpu(configure(scale=wanted))
     on_cluster = {**wanted, "cluster": {"address": "head:6379"}}
     assert doctor.check_gpu(configure(scale=on_cluster)).endswith("GPUs: none")

@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -5,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_artifact import fill, finish
+from small_artifact import describe, fill, finish
 
 from gdrl import export
-from gdrl.artifacts import LocalStore, Run, Store
+from gdrl.artifacts import Artifact, LocalStore, Run, Store
 from gdrl.errors import ArtifactCorrupt
 
 Gdrl = Callable[..., str]
@@ -84,6 +85,23 @@ def test_a_killed_export_goes_on(store: LocalStore, tmp_path: Path) -> None:
     assert Run(LocalStore(tmp_path / "out"), "demo").manifest("report") is None
     vae, report, _ = export.export(run, str(tmp_path / "out"))
     assert (vae.split()[0], report.split()[0]) == ("there", "copied")
+
+
+def test_a_manifest_chooses_no_folder(filled: Store, gdrl: Gdrl, tmp_path: Path) -> None:
+    theirs = tmp_path / "x"
+    theirs.mkdir()
+    (theirs / "thesis.txt").touch()
+    manifest = describe(Artifact("vae", tmp_path / "none", filled.location("")))
+    content = json.loads(manifest.model_dump_json()) | {"artifact": "../../x"}
+    filled.create("demo/vae/manifest.json", json.dumps(content).encode())
+    assert "is no manifest" in gdrl("export", "demo", str(tmp_path / "out"), code=1)
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+def test_the_target_is_a_folder_of_this_machine(filled: Store, gdrl: Gdrl) -> None:
+    finish(Run(filled, "demo"))
+    said = gdrl("export", "demo", "s3://elsewhere/x", code=1)
+    assert "DIR = 's3://elsewhere/x': DIR is a folder on this machine" in said
 
 
 def test_a_changed_file_is_named_rather_than_exported(tmp_path: Path, store: LocalStore) -> None:

@@ -1,9 +1,12 @@
 """Folders of real files, sound and broken."""
 
+import errno
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +148,43 @@ def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
         found_in(tmp_path / "nowhere")
     with pytest.raises(DataError, match=f"{tmp_path} holds no image"):
         found_in(tmp_path)
+
+
+def paths_in(folder: Path) -> list[str]:
+    return [str(item.path) for item in found_in(folder)]
+
+
+def test_a_folder_that_cannot_be_listed_is_named_unless_hidden(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, forbidden = os.scandir, {".cache"}
+
+    def refusing(path: str) -> Any:  # root may list what its mode forbids
+        if Path(path).name in forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert "b/deep/c.webp" in paths_in(folder)
+    forbidden.add("deep")
+    with pytest.raises(DataError, match=r"b/deep cannot be listed \(Permission denied\): make it"):
+        found_in(folder)
+
+
+def test_images_behind_a_link_are_read(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "disk" / "trip").mkdir(parents=True)
+    picture().save(tmp_path / "disk" / "trip" / "a.png")
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "disk")
+    assert paths_in(tmp_path / "photos") == ["linked/trip/a.png"]
+    (tmp_path / "to photos").symlink_to(tmp_path / "photos")
+    assert paths_in(tmp_path / "to photos") == ["linked/trip/a.png"]
+
+
+def test_no_image_is_read_twice_however_links_lead_to_it(tmp_path: Path) -> None:
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    picture().save(tmp_path / "b" / "deep" / "a.png")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "deep" / "back").symlink_to(tmp_path)
+    (tmp_path / "b" / "itself").symlink_to(tmp_path / "b" / "itself")
+    assert paths_in(tmp_path) == ["b/deep/a.png"], "its own path, not that of a link before it"

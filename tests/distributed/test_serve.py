@@ -272,6 +272,26 @@ def test_an_endpoint_needs_no_cluster():
         assert mllm.answer(QUERIES[:1]) == [known(QUERIES[0])]
 
 
+class Lost(Steady):
+    """Listens, and breaks every connection."""
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        return [Answer("failed", reason="connection reset", lost=True)] * len(queries)
+
+
+def lost(recipe: MLLMRecipe, **_: int) -> Lost:
+    return Lost(recipe.model)
+
+
+def test_an_endpoint_that_hears_nothing_is_an_error():
+    recipe = MLLMRecipe(model="llava", endpoint="http://localhost:1/v1")
+    with (
+        serving(recipe, MLLMScale(), open_engine=f"{__name__}:lost") as mllm,
+        pytest.raises(EndpointError, match="connection reset"),
+    ):
+        mllm.answer(QUERIES[:2])
+
+
 def test_the_shared_deployment_has_only_keys_that_serve_knows():
     from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 

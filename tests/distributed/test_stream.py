@@ -268,7 +268,9 @@ def test_images_of_no_use_fail_alone(lost):
 
     fine, failed = asyncio.run(stream())
     assert {answer.status for answer in fine.answers} == {"ok"}
-    assert {reply.answers for reply in failed} == {(Answer("failed", reason="cannot decode"),)}
+    assert {reply.answers for reply in failed} == {
+        (Answer("failed", reason="cannot decode", lost=lost),)
+    }
     assert {reply.attempts for reply in failed} == {(2,)}
     assert not any(reply.gave_up for reply in failed)
 
@@ -290,7 +292,7 @@ def test_what_the_engine_cannot_bear_does_not_take_its_neighbours_down():
     assert sorted(asked[1:]) == sorted([[image] for image in images] + [[b"poison"]])
     assert [replies[i].answers for i in range(7)] == [(known(queries[i][0]),) for i in range(7)]
     assert {replies[i].attempts for i in range(7)} == {(2,)}
-    assert replies[7].answers == (Answer("failed", reason="the engine died"),)
+    assert replies[7].answers == (Answer("failed", reason="the engine died", lost=True),)
     assert replies[7].attempts == (3,)
 
 
@@ -307,3 +309,18 @@ def test_images_that_are_turned_away_stay_together():
     queries = dict.fromkeys(range(4), QUERIES)
     asyncio.run(Client(ask, StreamScale(attempts=1)).replies(queries))
     assert asked == [12, 12, 12]
+
+
+def test_a_service_that_answered_before_is_asked_about_images_of_no_use_to_the_end():
+    """All that is left of a stream that stopped: without its past, this were an endpoint down."""
+
+    async def ask(queries):
+        return [Answer("failed", reason="HTTP 400")] * len(queries)
+
+    async def stream():
+        client = Client(ask, StreamScale(attempts=2), ever_answered=True)
+        return await asyncio.gather(*(reply_of(client, i, QUERIES) for i in range(4)))
+
+    replies = asyncio.run(stream())
+    assert not any(reply.gave_up for reply in replies)
+    assert {reply.attempts for reply in replies} == {(2, 2, 2)}

@@ -190,5 +190,4 @@ def test_the_digest_follows_all_that_decides_the_weights(tmp_path):
     assert digest == digest_of("a:f", VaeRecipe(), {"dataset": same})
     assert digest != digest_of("a:g", VaeRecipe(), {"dataset": one})
     assert digest != digest_of("a:f", VaeRecipe(seed=1), {"dataset": one})
-    assert one.fingerprint == other.fingerprint
     assert digest != digest_of("a:f", VaeRecipe(), {"dataset": other})

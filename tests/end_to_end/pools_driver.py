@@ -13,4 +13,4 @@ from gdrl.pipeline import STAGES
 
 config = settings.load(Path(sys.argv[1]), sys.argv[2:])
 stages = [stage for stage in STAGES if stage.artifact in ("dataset", "vae", "scores")]
-execute(config, open_store(Storage(config.storage, config.s3)), stages=stages)
+execute(config, open_store(Storage.of(config)), stages=stages)

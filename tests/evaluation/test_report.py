@@ -198,3 +198,29 @@ def test_ids_must_be_the_same_and_text_is_a_factor(
     assert report["factors"] == NAMES
     write(factors, NAMES, grid, id=pa.array(ids[::-1]))
     assert "different ids" in complaint(capsys, codes, factors)
+
+
+def test_text_that_would_be_binned_is_refused(
+    tmp_path: Path, identity: np.ndarray, grid: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = write(tmp_path / "codes.parquet", list("abcd"), identity)
+    shapes = np.array([f"shape {number:02d}" for number in range(12)])[np.arange(len(grid)) % 12]
+    factors = write(tmp_path / "factors.parquet", NAMES, grid, form=pa.array(shapes))
+    message = complaint(capsys, codes, factors, "--fast")
+    assert "'form' has 12 different texts" in message
+    assert "--fast takes at most 10: leave out --fast or the column" in message
+    codes = write(codes, list("abcd"), identity[:20])
+    factors = write(factors, NAMES, grid[:20], form=pa.array(shapes[:20]))
+    assert "12 different texts, too many for a factor of 20 images; leave it out" in complaint(
+        capsys, codes, factors
+    )
+
+
+def test_a_file_with_damaged_pages_is_named(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes, factors = files
+    data = bytearray(codes.read_bytes())
+    data[4:2_000] = bytes(1_996)
+    codes.write_bytes(bytes(data))
+    assert f"{codes} cannot be read as parquet" in complaint(capsys, codes, factors)

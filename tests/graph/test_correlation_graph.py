@@ -1,7 +1,7 @@
 """CorrelationGraph: what it refuses, what it draws, and that JSON loses nothing."""
 
-import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,10 +34,12 @@ def test_edges_are_those_whose_interval_excludes_zero_strongest_first(
     assert drawn == [("hat", "bald", -0.5), ("bald", "beard", 0.3), ("beard", "bald", 0.2)]
     first = graph.edges()[0]
     assert (first.lower, first.upper, first.support) == (-0.6, -0.4, 100.0)
+    assert np.argwhere(graph.drawn).tolist() == [[0, 1], [1, 0], [2, 0]]
 
 
-def test_json_round_trip(graph: CorrelationGraph) -> None:
-    again = CorrelationGraph.from_dict(json.loads(json.dumps(graph.to_dict())))
+def test_json_round_trip(graph: CorrelationGraph, tmp_path: Path) -> None:
+    graph.save(tmp_path / "graph.json")
+    again = CorrelationGraph.load(tmp_path / "graph.json")
     assert again.to_dict() == graph.to_dict()
     assert again.edges() == graph.edges()
 

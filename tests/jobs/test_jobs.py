@@ -48,6 +48,16 @@ def test_a_job_names_its_stage_and_imports_the_command_line_alone(
     assert f"jobs/{name}.py" in (ast.get_docstring(tree) or "")
 
 
+def test_the_studys_job_is_as_small(repository: Path, tmp_path: Path) -> None:
+    source = (repository / "jobs/lpcm_study.py").read_text()
+    assert source.endswith(
+        'from gdrl import cli\n\nif __name__ == "__main__":\n    cli.study(__doc__)\n'
+    )
+    done = job(repository, tmp_path, "lpcm_study", "--help")
+    assert "--rows" in done.stdout
+    assert "HEAVY []" in done.stdout
+
+
 def test_a_dry_run_plans_and_does_nothing(repository: Path, tmp_path: Path) -> None:
     recipe = str(repository / "jobs/recipes/demo.toml")
     done = job(

@@ -277,13 +277,25 @@ def test_the_revision_is_what_the_server_says(server: ScriptedServer) -> None:
         assert _engine(server).revision == ""
 
 
+def test_a_broken_connection_takes_no_other_answer_down(
+    server: ScriptedServer, images: list[bytes]
+) -> None:
+    server.reply = lambda number: (0 if number == 2 else 200, completion("3"))  # no HTTP status
+    answers = _engine(server).answer([score_query(images[0], str(i)) for i in range(4)])
+    assert sorted(answer.status for answer in answers) == ["failed", "ok", "ok", "ok"]
+    (lost,) = [answer for answer in answers if answer.status == "failed"]
+    assert lost.lost
+    assert "recipe.mllm.endpoint" in lost.reason
+
+
 def test_a_silent_endpoint_is_an_error_that_names_the_setting(
     server: ScriptedServer, images: list[bytes]
 ) -> None:
     engine = _engine(server)
     server.stop()
-    with pytest.raises(EndpointError, match=r"recipe\.mllm\.endpoint"):
-        engine.answer([score_query(images[0], "hat")])
+    (answer,) = engine.answer([score_query(images[0], "hat")])
+    assert answer.lost
+    assert "recipe.mllm.endpoint" in answer.reason
     with pytest.raises(EndpointError, match=r"recipe\.mllm\.endpoint"):
         OpenAIEngine(server.url, "some-model")
 

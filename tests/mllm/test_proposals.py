@@ -10,7 +10,16 @@ def test_a_list_of_phrases_is_read_in_lower_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["hat, glasses", '{"attributes": ["hat"]}', '["hat", 3]', "", "[" * 100_000, '["hat"']
+    "reply",
+    [
+        "hat, glasses",
+        '{"attributes": ["hat"]}',
+        '["hat", 3]',
+        "",
+        "[" * 100_000,
+        f"[{'3' * 5000}]",
+        '["hat"',
+    ],
 )
 def test_any_other_reply_proposes_nothing(reply: str) -> None:
     assert parse_phrases(reply) is None

@@ -32,6 +32,7 @@ def test_one_option_is_found(reply: str, options: tuple[str, ...], expected: int
         ("35", LEVELS),
         ("I would say 3", LEVELS),
         ("{not json", LEVELS),
+        ('{"answer": ' + "3" * 5000 + "}", LEVELS),
         ('{"a": 1, "b": 2}', LEVELS),
         ("dark", NAMES),
         ("hats", NAMES),

@@ -64,7 +64,7 @@ def write_disgraph(folder: Path) -> None:
         confidence=0.9,
         signed=True,
     )
-    (folder / "graph.json").write_text(json.dumps(graph.to_dict()))
+    graph.save(folder / "graph.json")
 
 
 @pytest.fixture
@@ -112,6 +112,9 @@ def test_a_traversal_begins_absent_and_ends_present(model: FactorModel, images: 
     assert frames.shape == (3, 3, 64, 64, 3)
     ends = [model.intervene(images, {"hat": x}, propagate=False).images for x in (0.0, 1.0)]
     np.testing.assert_array_equal(frames[:, [0, 2]], np.stack(ends, axis=1))
+    moved = model.traverse("hat", images, num_frames=3, propagate=True)
+    ends = [model.intervene(images, {"hat": x}).images for x in (0.0, 1.0)]
+    np.testing.assert_array_equal(moved[:, [0, 2]], np.stack(ends, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_the_graph_is_saved_for_others(model: FactorModel, tmp_path: Path) -> No
     read = nx.read_graphml(tmp_path / "graph.graphml")
     assert read.edges["hat", "smile"]["weight"] == pytest.approx(0.4)
     model.graph.save(tmp_path / "graph.json")
-    stored = CorrelationGraph.from_dict(json.loads((tmp_path / "graph.json").read_text()))
+    stored = CorrelationGraph.load(tmp_path / "graph.json")
     np.testing.assert_array_equal(stored.adjacency, [[0, 0.4], [0.1, 0]])
     with pytest.raises(ValueError, match=r"\.json or \.graphml"):
         model.graph.save(tmp_path / "graph.png")

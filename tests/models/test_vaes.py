@@ -64,8 +64,6 @@ def test_setting_a_latent_alone_moves_nothing_else(graph_vae) -> None:
     codes = torch.randn(2, 4)
     moved = graph_vae.set_latents(codes, {0: 2.0}, propagate=False)
     assert torch.equal(moved[:, 1:], codes[:, 1:])
-    pictures = graph_vae.decode(moved)
-    torch.testing.assert_close(pictures, graph_vae.decode(moved))
 
 
 def test_setting_a_latent_to_where_it_is_changes_nothing(graph_vae) -> None:
@@ -113,5 +111,5 @@ def test_a_description_of_no_known_model_is_refused(tmp_path: Path, text: str) -
 
 def test_a_beta_vae_is_no_disgraph(tmp_path: Path) -> None:
     save_model(BetaVae(latent_dim=4), tmp_path)
-    with pytest.raises(ArtifactCorrupt, match="not a graph_vae"):
+    with pytest.raises(ArtifactCorrupt, match="beta_vae, which has no graph"):
         load_graph_vae(tmp_path)

@@ -6,17 +6,20 @@ import pytest
 
 from gdrl.config import GraphRecipe
 from gdrl.distributed.rows import SCHEMA
-from gdrl.stages.so_far import LOG, SoFar, rounds, widest_interval
+from gdrl.pipeline import SO_FAR
+from gdrl.stages.so_far import SoFar, rounds, widest_interval
 
 ATTRIBUTES = ("hat", "beard")
 RECIPE = GraphRecipe(num_bootstrap=50, interval_width=0.2)
 
 
-def rows(ids, attempts=1, status="ok"):
+def rows(ids, attempts=1, status="ok", shaven=None):
     """Who has a hat has a beard, but for a fifth of the images."""
     random = np.random.default_rng(0)
     hat = random.integers(0, 2, 10_000)
     beard = np.where(random.random(10_000) < 0.2, 1 - hat, hat)
+    if shaven is not None:
+        beard[:shaven] = 0
     levels = 5.0 * np.stack([hat, beard], axis=1)[ids].ravel()
     size = len(levels)
     columns = {
@@ -39,7 +42,7 @@ def so_far(store):
 
 
 def lines(store):
-    return [json.loads(line) for line in store.read(LOG).decode().splitlines()]
+    return [json.loads(line) for line in store.read(SO_FAR).decode().splitlines()]
 
 
 def test_the_log_tells_how_far_it_is_and_the_graph_by_then(so_far, store):
@@ -73,6 +76,20 @@ def test_it_is_enough_once_every_interval_is_narrower(so_far):
         assert enough[so_far.num_images] == (widest_interval(so_far.graph()) < 0.2)
     assert not enough[64]
     assert enough[2000]
+
+
+def test_what_never_varied_is_no_evidence(so_far):
+    for some in rounds(np.arange(2000), first=256):
+        so_far.add(rows(some, shaven=300))
+        if so_far.num_images <= 300:
+            assert widest_interval(so_far.graph()) < 0.2
+            assert not so_far.is_enough()
+    assert so_far.is_enough()
+
+
+def test_what_was_never_answered_is_no_evidence(so_far):
+    so_far.add(rows(np.arange(256), status="failed"))
+    assert not so_far.is_enough()
 
 
 def test_known_and_unanswered_questions_are_told_apart(so_far):

@@ -9,7 +9,7 @@ from torch import distributed
 from gdrl.training.info_nce import cosine_distance, l1_distance, symmetric_info_nce
 
 
-def main(rank: int, world_size: int, name: str, store: str) -> None:
+def main(rank: int, world_size: int, store: str, name: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", store=distributed.FileStore(store, world_size), rank=rank, world_size=world_size

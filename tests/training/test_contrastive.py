@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from gdrl.config import ContrastiveRecipe, PairedLatentsRecipe
+from gdrl.errors import ConfigError
 from gdrl.models.pair_encoders import PairEncoders
 from gdrl.tracking import MetricLog
 from gdrl.training import contrastive
@@ -32,9 +33,19 @@ def test_a_run_is_scored_and_published(job, reports) -> None:
     published = reports.checkpoints[4] / "published"
     encoders = PairEncoders(3, 2, "sphere")
     encoders.load_state_dict(load_file(published / "model.safetensors"))
-    assert list(MetricLog(published / "metrics.jsonl"))[-1]["step"] == 4
+    logged = list(MetricLog(published / "metrics.jsonl"))[-1]
+    assert logged["step"] == 4
+    assert {name: logged[name] for name in ("r2", "mcc", "r2_private")} == {
+        name: metrics[name] for name in ("r2", "mcc", "r2_private")
+    }
     scores = score(encoders, PairWorld.of(SPHERE), 2_000)
     assert scores["r2"] == pytest.approx(metrics["r2"])
+
+
+def test_parts_of_a_batch_are_refused(job) -> None:
+    told = r"scale\.contrastive\.accumulation_steps = 1, or raise scale\.contrastive\.num_workers"
+    with pytest.raises(ConfigError, match=told):
+        train(job(RECIPE, parts=2))
 
 
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports) -> None:

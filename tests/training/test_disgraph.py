@@ -16,7 +16,7 @@ from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_graph_vae, load_model, save_model
-from gdrl.training import disgraph
+from gdrl.training import disgraph, losses
 from gdrl.training.annotations import (
     Annotations,
     Assignment,
@@ -27,7 +27,9 @@ from gdrl.training.annotations import (
     refined_graph,
 )
 from gdrl.training.joint import Batch, JointObjective, draw_view
+from tests.training.processes import run_ranks
 
+COVARIANCE_WORKER = Path(__file__).parent / "covariance_worker.py"
 LATENT_DIM = 6
 ATTRIBUTES = ("red", "left")
 RECIPE = DisGraphRecipe(
@@ -71,7 +73,7 @@ def inputs(dataset: Path, measured: CorrelationGraph, tmp_path: Path) -> dict[st
     save_model(BetaVae(LATENT_DIM), folders["vae"])
     write_names(folders["names"], {"left": (2, -1)})
     write_scores(folders["scores"], dataset)
-    (folders["graph"] / "graph.json").write_text(json.dumps(measured.to_dict()))
+    measured.save(folders["graph"] / "graph.json")
     return folders
 
 
@@ -98,7 +100,7 @@ def test_a_run_publishes_a_model_a_graph_and_names(job, reports, inputs, measure
     disgraph.train(job(RECIPE, **inputs))
     published = reports.checkpoints[4] / "published"
     model = load_graph_vae(published)
-    refined = CorrelationGraph.from_dict(json.loads((published / "graph.json").read_text()))
+    refined = CorrelationGraph.load(published / "graph.json")
     assert refined.names == measured.names
     assert np.array_equal(refined.lower, measured.lower)
     rows = json.loads((published / "names.json").read_text())["latents"]
@@ -272,11 +274,42 @@ def test_only_decoder_and_graph_learn_from_interventions(measured) -> None:
     assert (model.disgraph.weight.grad[0, 2:] != 0).all()
 
 
-def test_zero_3_is_refused_where_a_term_cannot_run(job, inputs) -> None:
-    built = job(RECIPE, **inputs)
-    sharded = replace(built, scale=TrainScale(zero_stage=3))
-    with pytest.raises(ConfigError, match="intervention_weight"):
+@pytest.mark.parametrize("recipe", [RECIPE, UNSUPERVISED], ids=["scores", "no scores"])
+def test_zero_3_is_refused(job, inputs, recipe) -> None:
+    sharded = replace(job(recipe, **inputs), scale=TrainScale(zero_stage=3))
+    with pytest.raises(ConfigError, match=r"scale\.disgraph\.zero_stage = 3 .* set it to 2"):
         disgraph.train(sharded)
+
+
+def test_parts_of_a_batch_are_refused_to_terms_that_average_over_steps(job, inputs) -> None:
+    averaging = r"independence_weight and recipe\.disgraph\.contrastive_weight > 0"
+    with pytest.raises(ConfigError, match=averaging + r".*scale\.disgraph\.accumulation_steps = 1"):
+        disgraph.train(job(RECIPE, parts=2, **inputs))
+    off = {"independence_weight": 0.0, "contrastive_weight": 0.0}
+    disgraph.train(job(RECIPE.model_copy(update=off), parts=2, **inputs))
+
+
+def test_all_ranks_keep_one_covariance(tmp_path: Path) -> None:
+    first, second = run_ranks(COVARIANCE_WORKER, 2, tmp_path)
+    assert any(first)
+    assert first == second
+
+
+def test_contrast_is_computed_in_full_precision(measured) -> None:
+    model, given = objective(PAPER, measured), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        term = model(given)["contrastive"]
+    assert term.dtype == torch.float32
+    nodes = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    exact = losses.nt_xent(*nodes)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(losses.nt_xent(*nodes), exact)
+
+
+def test_a_graph_of_other_attributes_is_refused(job, inputs, measured) -> None:
+    replace(measured, names=("red", "dark")).save(inputs["graph"] / "graph.json")
+    with pytest.raises(DataError, match=r"no node for left, .* take graph and scores from one run"):
+        disgraph.train(job(RECIPE, **inputs))
 
 
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports, inputs) -> None:

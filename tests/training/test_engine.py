@@ -16,6 +16,8 @@ RATE = 0.01
 CLIPPING = 0.5
 RECIPE = VaeRecipe(batch_size=4, gradient_clipping=CLIPPING)
 
+AUTOCAST = torch.is_autocast_enabled
+
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -84,6 +86,29 @@ def test_a_batch_in_parts_is_the_same_optimisation(batches, zero_stage: int) -> 
         parts = [(share(part, x), share(part, y)) for part in parts_of(job)]
         losses.append(engine.step(parts, RATE)["loss"])
     assert losses == pytest.approx(bare_losses(batches), rel=1e-5)
+
+
+class Watched(Line):
+    """Notes whether its forward pass is in half precision."""
+
+    half: bool
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        self.half = AUTOCAST("cpu")
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precision_reaches_the_objective_where_deepspeed_ends_autocast(
+    batches, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    objective = Watched()
+    engine = Engine(objective, line_job(), RECIPE.model_copy(update={"precision": precision}))
+    # As on a GPU: asked of no device in particular, torch answers for CUDA.
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *of: AUTOCAST(*of) if of else True)
+    train(engine, batches[:1])
+    assert objective.half is (precision == "bf16")
+    assert not AUTOCAST("cpu")
 
 
 @pytest.mark.parametrize("zero_stage", [2, 3])

@@ -1,15 +1,13 @@
 """The loss by hand, and two workers against one."""
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from gdrl.training.info_nce import cosine_distance, l1_distance, symmetric_info_nce
+from tests.training.processes import run_ranks
 
 WORKER = Path(__file__).parent / "gathering_worker.py"
 
@@ -37,28 +35,22 @@ def test_constant_codes_reach_chance(distance) -> None:
     assert symmetric_info_nce(codes, codes, distance, 0.1).item() == pytest.approx(math.log(8))
 
 
+@pytest.mark.parametrize("distance", [cosine_distance, l1_distance])
+def test_half_precision_ends_where_codes_are_compared(distance) -> None:
+    codes = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    first, second = torch.nn.functional.normalize(codes, dim=2).bfloat16()
+    exact = symmetric_info_nce(first.float(), second.float(), distance, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(symmetric_info_nce(first, second, distance, 0.1), exact)
+
+
 @pytest.mark.parametrize("distance", ["cosine", "l1"])
 def test_two_workers_have_the_loss_and_gradients_of_one(distance: str, tmp_path: Path) -> None:
-    (alone,) = workers(1, distance, tmp_path)
-    together = workers(2, distance, tmp_path)
-    for rank in together:
-        assert rank["loss"] == pytest.approx(alone["loss"], rel=1e-6)
+    (alone,) = run_ranks(WORKER, 1, tmp_path, distance)
+    together = run_ranks(WORKER, 2, tmp_path, distance)
+    losses = [rank["loss"] for rank in together]
+    assert sum(losses) / 2 == pytest.approx(alone["loss"], rel=1e-6)
     mean = [sum(parts) / 2 for parts in zip(*(rank["gradient"] for rank in together), strict=True)]
     assert mean == pytest.approx(alone["gradient"], rel=1e-4, abs=1e-6)
     # Each alone has another gradient: it is the gathering that makes them meet.
     assert together[0]["gradient"] != pytest.approx(alone["gradient"], rel=1e-2)
-
-
-def workers(number: int, distance: str, folder: Path) -> list[dict[str, object]]:
-    """Loss and gradient of a linear encoder on the same eight pairs, as each rank sees them."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(rank), str(number), distance, folder / f"store-{number}"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(number)
-    ]
-    told = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * number
-    return [json.loads(lines.splitlines()[-1]) for lines in told]

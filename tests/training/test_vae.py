@@ -40,6 +40,7 @@ def test_bf16_stays_close_to_fp32(job, reports) -> None:
     vae.train(job(RECIPE.model_copy(update={"precision": "bf16"})))
     full, half = (metrics["reconstruction"] for _, metrics in reports.rows)
     assert half == pytest.approx(full, rel=0.02)
+    assert half != full
 
 
 def test_resuming_gives_the_weights_of_an_uninterrupted_run_bit_for_bit(job, reports) -> None:
@@ -61,7 +62,7 @@ def test_a_loss_that_is_not_finite_names_step_images_and_checkpoint(job, reports
         vae.train(job(recipe, every=1))
     told = re.fullmatch(
         r"step (\d+): the loss is not finite \(.*\), on images ([\d, ]+); "
-        r"last good checkpoint: step (\d+); lower learning_rate .*",
+        r"last good checkpoint: step (\d+); lower recipe\.vae\.learning_rate .*",
         str(caught.value),
     )
     step = int(told[1])
@@ -98,7 +99,8 @@ def test_workers_that_cannot_share_a_batch_are_refused(
     shared = TrainingJob(
         built.recipe, built.scale, built.inputs, rank=0, world_size=3, report=built.report
     )
-    with pytest.raises(ConfigError, match="batch_size = 8 cannot be shared evenly by 3 workers"):
+    told = r"recipe\.vae\.batch_size = 8 cannot be shared evenly by 3 workers; .*scale\.vae\.num_w"
+    with pytest.raises(ConfigError, match=told):
         vae.train(shared)
     with pytest.raises(ConfigError, match="1 workers in 3 parts each"):
         vae.train(job(RECIPE, parts=3))
@@ -164,13 +166,33 @@ def test_the_discriminator_finds_the_total_correlation_of_bits() -> None:
 
 def test_objectives_of_the_whole_batch_are_refused_on_several_workers(job) -> None:
     built = job(RECIPE.model_copy(update={"objective": "beta_tcvae"}))
-    with pytest.raises(ConfigError, match=r"set scale\.vae\.num_workers = 1"):
+    with pytest.raises(
+        ConfigError, match=r"objective = beta_tcvae .* and scale\.vae\.num_workers = 1"
+    ):
         vae.train(replace(built, world_size=2))
     with pytest.raises(ConfigError, match=r"scale\.vae\.accumulation_steps = 1"):
         vae.train(job(built.recipe, parts=2))
     built = job(RECIPE.model_copy(update={"objective": "factor_vae"}))
     with pytest.raises(ConfigError, match="zero_stage = 3"):
         vae.train(replace(built, scale=TrainScale(zero_stage=3)))
+
+
+def test_capacity_is_the_distance_of_the_kl_from_its_target() -> None:
+    recipe = RECIPE.model_copy(update={"beta": 3.0, "capacity": 5.0})
+    objective = vae.BetaVaeObjective(BetaVae(6), recipe)
+    for kl, expected in ((7.0, 15.0), (1.5, 1.5)):
+        nothing = torch.zeros(8, 6)
+        posterior = vae.Posterior(nothing, nothing, nothing, torch.tensor(kl))
+        pressure, _ = objective.pressure(posterior, replace(one_batch(), capacity=2.0))
+        assert pressure.item() == expected
+
+
+def test_a_capacity_is_refused_on_parts_of_a_batch(job) -> None:
+    recipe = RECIPE.model_copy(update={"capacity": 5.0})
+    with pytest.raises(ConfigError, match=r"recipe\.vae\.capacity .*scale\.vae\.num_workers = 1"):
+        vae.train(replace(job(recipe), world_size=2))
+    with pytest.raises(ConfigError, match=r"recipe\.vae\.capacity .*accumulation_steps = 1"):
+        vae.train(job(recipe, parts=2))
 
 
 def test_a_capacity_without_a_target_kl_is_refused() -> None:

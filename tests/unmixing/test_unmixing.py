@@ -119,17 +119,18 @@ def test_a_rotation_that_the_data_decides_is_stable_across_seeds(mixed) -> None:
     assert stability(controls).max() < 0.95
 
 
-def test_one_more_gaussian_than_allowed_is_unstable_and_the_rest_is_not(rng) -> None:
+def test_of_two_gaussian_sources_neither_is_found_and_the_others_are(rng) -> None:
     sources = np.hstack([rng.laplace(size=(NUM, 3)), rng.standard_normal((NUM, 2))])
     features = sources @ rng.standard_normal((5, 5))
     fits = [
         fit_unmixing(features, 5, seed=s, max_iterations=5_000, tolerance=1e-3) for s in range(2)
     ]
-    components = fits[0].transform(features)
-    steady = stability(fits)
-    of_laplace = np.abs(np.corrcoef(components.T, sources[:, :3].T)[:5, 5:]).max(axis=1) > 0.95
+    found = np.abs(np.corrcoef(fits[0].transform(features).T, sources.T)[:5, 5:])
+    of_laplace = found[:, :3].max(axis=1) > 0.95
     assert of_laplace.sum() == 3
-    assert steady[of_laplace].min() > 0.99
+    assert stability(fits)[of_laplace].min() > 0.99
+    # Other seeds meet at these, too: chance in the rows decides the rotation of a round cloud.
+    assert found[:, 3:].max() < 0.95
 
 
 def test_what_does_not_converge_names_the_remedy(mixed) -> None:

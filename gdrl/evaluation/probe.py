@@ -49,7 +49,7 @@ def fit_probe(
 ) -> Probe:
     """Fit on the one, choose C by accuracy on the other.
 
-    A tie between two C goes to the smaller.
+    A tie goes to the largest C of the grid, then to the smaller of two, as in CoOp's code.
 
     Raises:
         DataError: fewer than two classes.
@@ -62,7 +62,7 @@ def fit_probe(
         probe = Probe(model, 10.0**power)
         return probe.accuracy(held_out, held_out_labels), probe
 
-    best = max(np.log10(GRID)[::-1], key=lambda power: at(power)[0])
+    best = max(np.log10(GRID), key=lambda power: at(power)[0])
     low, high = best - 1, best + 1
     for _ in range(NUM_BISECTIONS):
         (weak, at_low), (strong, at_high) = at(low), at(high)

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from gdrl.errors import DataError
-from gdrl.unmixing.probe import draw_shots, fit_probe
+from gdrl.evaluation.probe import draw_shots, fit_probe
 
 
 @pytest.fixture
@@ -24,6 +24,14 @@ def test_separable_classes_are_told_apart_from_a_few_shots(rng) -> None:
     fit, choose = draw_shots(labels, 2, rng)
     probe = fit_probe(features[fit], labels[fit], features[choose], labels[choose])
     assert probe.accuracy(features, labels) > 0.99
+
+
+def test_ties_go_to_the_largest_c_of_the_grid_and_then_to_the_smaller(rng) -> None:
+    features, labels = clusters(rng, 400, noise=0.01)
+    probe = fit_probe(features[:200], labels[:200], features[200:], labels[200:])
+    assert probe.accuracy(features[200:], labels[200:]) == 1
+    # Every C from 1e-2 up is right; bisection between 1e5 and 1e7 then stays at its left end.
+    assert probe.inverse_strength == pytest.approx(1e5)
 
 
 def test_noise_wants_a_stronger_penalty_than_the_weakest(rng) -> None:

@@ -1,0 +1,64 @@
+"""What the scripts in benchmarks/ can get wrong without anyone noticing."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gdrl.config import VaeRecipe
+from gdrl.training.job import TrainingJob
+
+
+def run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_a_process_has_a_peak_of_its_own(repository: Path, tmp_path: Path) -> None:
+    held = np.ones(40_000_000)  # 320 MB
+    script = tmp_path / "peak.py"
+    script.write_text("from peak_memory import peak_bytes; print(peak_bytes())")
+    done = subprocess.run(
+        [sys.executable, script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(repository / "benchmarks")},
+    )
+    assert 1e6 < int(done.stdout) < held.nbytes / 2
+
+
+def test_worlds_that_no_table_has_are_refused(repository: Path) -> None:
+    gem = repository / "benchmarks/gem.py"
+    unknown = run(gem, "--worlds", "nowhere")
+    assert unknown.returncode == 2
+    assert "invalid choice: 'nowhere'" in unknown.stderr
+    without = run(gem, "--tables", "noise", "--worlds", "shapes3d_like")
+    assert without.returncode == 2
+    assert "no table that --tables names has a world that --worlds names" in without.stderr
+
+
+def test_a_row_says_how_many_images_are_scored(repository: Path) -> None:
+    tables = runpy.run_path(str(repository / "benchmarks/gem_tables.py"))
+    said = {v.name: v.num_scored for v in tables["SCORED"] if v.name.startswith("scored_")}
+    assert said == {name: int(name.removeprefix("scored_")) for name in said}
+    assert 1_500 in said.values()
+
+
+def test_a_checkpoint_leaves_what_is_published_and_no_folder(
+    repository: Path, tmp_path: Path
+) -> None:
+    checkpoint, out = tmp_path / "checkpoint", tmp_path / "out"
+
+    def train(job: TrainingJob) -> None:
+        job.report(1, {"loss": 2.0}, None)
+        (checkpoint / "published").mkdir(parents=True)
+        (checkpoint / "published" / "model.json").write_text("{}")
+        job.report(2, {"loss": 1.0}, checkpoint)
+
+    published = runpy.run_path(str(repository / "benchmarks/published.py"))["published"]
+    assert published(train, VaeRecipe(steps=2), {}, out) == {"loss": 1.0}
+    assert (out / "model.json").read_text() == "{}"
+    assert not checkpoint.exists()
