@@ -28,7 +28,7 @@ class VaeRecipe(Section):
     reconstruction_weight: PositiveFloat = 10.0
     """Weight of the summed squared error (Gaussian: 1 / (2 sigma^2), so 10 is sigma = 0.22)."""
     capacity: NonNegativeFloat = 0.0
-    """Target KL in nats, raised linearly over training (Burgess et al. 2018), on one worker; 0 turns
+    """Target KL in nats, raised linearly over training on one worker (Burgess et al. 2018); 0 turns
     it off."""
     net: Literal["conv", "residual"] = "conv"
     """``conv``: four convolutions, 64 pixels (Locatello et al. 2019). ``residual``: 64, 128 or 256
