@@ -24,7 +24,7 @@ lint: $(INSTALLED)  ## style, types, and which room may import what
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## one script per claim about speed (by hand: baselines.py, over four hours, and gem.py, longer)
-	for name in overlap data metrics training streaming storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overlap data metrics training streaming scale_model storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # torch comes first and alone, so that nothing later picks another build of it.
 $(INSTALLED): pyproject.toml

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from gdrl import doctor, export, garbage, inspection, settings
+from gdrl import capacity, doctor, export, garbage, inspection, settings
 from gdrl.artifacts import Run, Storage, Store, open_store
 from gdrl.errors import GdrlError, StageFailed
 from gdrl.pipeline import plan, refuse_drift, select
@@ -70,6 +70,15 @@ def _add_looking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "plan", help="what a recipe's stages would do: skip, run or drift"
     )
     _add_recipe(command)
+    command.add_argument(
+        "--budget",
+        metavar="DOLLARS",
+        type=float,
+        help="suggest how many trainers and replicas, at the settings' prices an hour",
+    )
+    command.add_argument(
+        "--measured", metavar="RUN", help="the finished run to take rates from (the recipe's name)"
+    )
     command.set_defaults(act=_plan)
 
     command = commands.add_parser("status", help="what of a run is finished")
@@ -169,7 +178,14 @@ def _study(arguments: argparse.Namespace) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     config = settings.load(arguments.recipe, arguments.overrides)
-    print(inspection.describe_plan(plan(config, open_store(Storage.of(config)))))
+    store = open_store(Storage.of(config))
+    print(inspection.describe_plan(plan(config, store)))
+    if arguments.budget is not None:
+        rates = capacity.measured(inspection.find_run(store, arguments.measured or config.name))
+        work = capacity.Work.of(config)
+        splits = capacity.candidates(work, rates, config.prices)
+        chosen = capacity.best(splits, arguments.budget)
+        print(f"\n{inspection.describe_capacity(work, rates, splits, chosen)}")
 
 
 def _status(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gdrl.artifacts import Manifest, Run, Store
+from gdrl.capacity import Estimate, Rates, Work
 from gdrl.errors import ArtifactMissing
 from gdrl.garbage import Garbage
 from gdrl.pipeline import SO_FAR, STAGES, Decision, Stage, as_set, diff, recipe_diff
@@ -97,6 +98,34 @@ def describe_garbage(found: Sequence[Garbage], *, deleted: bool) -> str:
     verb = "deleted" if deleted else "--delete would delete"
     total = f"{verb} {num_objects} files, {_size(sum(garbage.size for garbage in found))}"
     return f"{_columns(rows)}\n{total}"
+
+
+def describe_capacity(
+    work: Work, rates: Rates, splits: Iterable[Estimate], chosen: Estimate
+) -> str:
+    """What was measured, the chosen split among its neighbours, and the settings that make it."""
+    head = (
+        f"measured: a replica answers about {rates.replica:.3g} images/s, a trainer takes "
+        f"{rates.vae:.3g}/s, in the joint stage {rates.joint:.3g}/s"
+    )
+    rows = [("trainers", "replicas", "hours", "dollars", "waits for", "")]
+    for split in splits:
+        steps = abs(_doublings(split.trainers, chosen.trainers))
+        steps += abs(_doublings(split.replicas, chosen.replicas))
+        if steps <= 1:
+            numbers = (str(split.trainers), str(split.replicas), f"{split.seconds / 3600:.2f}")
+            mark = "<-" if split == chosen else ""
+            rows.append((*numbers, f"{split.dollars:.2f}", split.waits_for, mark))
+    settings = (
+        f"scale.vae.num_workers={chosen.trainers} scale.disgraph.num_workers={chosen.trainers} "
+        f"scale.mllm.num_replicas={chosen.replicas} "
+        f"scale.stream.max_in_flight={2 * chosen.replicas * work.request}"
+    )
+    return f"{head}\n{_columns(rows)}\n{settings}"
+
+
+def _doublings(number: int, other: int) -> int:
+    return number.bit_length() - other.bit_length()
 
 
 def _so_far(run: Run, stage: Stage) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from gdrl.config.method import (
     VaeRecipe,
 )
 from gdrl.config.recipe import Recipe
-from gdrl.config.run import RunConfig, S3Settings, Tracking
+from gdrl.config.run import Prices, RunConfig, S3Settings, Tracking
 from gdrl.config.scale import ClusterScale, MLLMScale, Scale, StreamScale, TrainScale
 from gdrl.config.section import Name
 from gdrl.config.study import ContrastiveRecipe, PairedLatentsRecipe, StudyRow
@@ -38,6 +38,7 @@ __all__ = [
     "MatchingRecipe",
     "Name",
     "PairedLatentsRecipe",
+    "Prices",
     "Recipe",
     "RunConfig",
     "S3Settings",

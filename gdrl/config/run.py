@@ -4,7 +4,7 @@ from typing import Literal
 
 from gdrl.config.recipe import Recipe
 from gdrl.config.scale import Scale
-from gdrl.config.section import Endpoint, Name, Section
+from gdrl.config.section import Endpoint, Name, NonNegativeFloat, Section
 
 
 class Tracking(Section):
@@ -37,6 +37,16 @@ class S3Settings(Section):
     """Local folder for files that were read and verified; empty is ``~/.cache/gdrl``."""
 
 
+class Prices(Section):
+    """Dollars an hour of a node of each pool, for ``gdrl plan --budget``: assumed, yours to set."""
+
+    head: NonNegativeFloat = 0.40
+    cpu: NonNegativeFloat = 0.20
+    trainer: NonNegativeFloat = 0.98
+    mllm: NonNegativeFloat = 0.40
+    """A spot node."""
+
+
 class RunConfig(Section):
     """A whole run: what to compute, where, under which name."""
 
@@ -49,3 +59,4 @@ class RunConfig(Section):
     recipe: Recipe = Recipe()
     scale: Scale = Scale()
     tracking: Tracking = Tracking()
+    prices: Prices = Prices()

@@ -11,6 +11,7 @@ from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
 
 from gdrl import settings
+from gdrl.config import Prices
 
 PROGRAMS = {"ray": ray_cli, "serve": serve_cli}
 
@@ -86,6 +87,7 @@ def test_the_costs_follow_from_the_model_that_it_states(guide: str) -> None:
     )
     assert stated
     seconds, mllm, trainer, head, cpu = map(float, stated.groups())
+    assert Prices(mllm=mllm, trainer=trainer, head=head, cpu=cpu) == Prices()
     rows = re.findall(
         r"^\| ([\d ]+) \| (\d+) \| ([\d.]+) \| (\d+) \| ([\d.]+) \|", guide, re.MULTILINE
     )
