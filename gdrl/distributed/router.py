@@ -1,6 +1,7 @@
 """Which replica gets a request: of all, the one with the fewest at hand."""
 
-from typing import Any
+import time
+from typing import ClassVar
 
 from ray.serve.request_router import (
     FIFOMixin,
@@ -19,10 +20,9 @@ class LeastLoaded(FIFOMixin, RequestRouter):
     that waits behind another while a replica is idle costs that whole second.
     """
 
-    def initialize_state(self, **kwargs: Any) -> None:  # noqa: ARG002  # there are none
-        """Nobody was chosen yet. Serve calls it."""
-        self._num_choices = 0
-        self._last_choice: dict[ReplicaID, int] = {}
+    _chosen: ClassVar[dict[ReplicaID, float]] = {}
+    """When this process chose each replica last. Not made in a method: Serve pickles this class by
+    value, and the tests' shape checker wraps methods that are not ``async`` in what cannot be."""
 
     async def choose_replicas(
         self,
@@ -32,14 +32,15 @@ class LeastLoaded(FIFOMixin, RequestRouter):
         """The best replica, then all; Serve takes the first of them that has room.
 
         Turns, because a queue is counted a moment after it was chosen: two requests at once would
-        both go to the same idle replica.
+        both go to the same idle replica. A queue that is not known was not asked for 10 s.
         """
-
-        def load(replica: RunningReplica) -> tuple[int, int]:
-            queue = self.replica_queue_len_cache.get(replica.replica_id)  # None: long not asked
-            return queue or 0, self._last_choice.get(replica.replica_id, -1)
-
-        best = min(candidate_replicas, key=load)
-        self._last_choice[best.replica_id] = self._num_choices
-        self._num_choices += 1
+        queue, chosen = self.replica_queue_len_cache.get, self._chosen
+        best = min(
+            candidate_replicas,
+            key=lambda replica: (
+                queue(replica.replica_id) or 0,
+                chosen.get(replica.replica_id, 0.0),
+            ),
+        )
+        chosen[best.replica_id] = time.monotonic()
         return [[best], candidate_replicas]
