@@ -128,9 +128,9 @@ class Killed(Logging):
 
 
 class Gone(Logging):
-    """After two batches all replicas are gone, and no new one is up for six seconds."""
+    """After two batches all replicas are gone, and no new one is up for twenty seconds."""
 
-    SECONDS = 6.0
+    SECONDS = 20.0
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)

@@ -103,7 +103,7 @@ def test_a_replica_killed_in_mid_batch(ask: Callable[..., Rows], tmp_path: Path)
 
 @pytest.mark.usefixtures("cluster")
 def test_all_replicas_gone_for_a_while(ask: Callable[..., Rows], tmp_path: Path) -> None:
-    """For six seconds: the pauses between all attempts of an image last four at most."""
+    """For twenty seconds: the pauses between all attempts of an image last four at most."""
     mllm = MLLMScale(num_replicas=2, batch_size=8)
     rows = ask("gone", mllm=mllm, timeout_seconds=30, outage_seconds=120)
     assert (tmp_path / "gone").exists()
