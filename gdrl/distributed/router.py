@@ -11,6 +11,9 @@ from ray.serve.request_router import (
     RunningReplica,
 )
 
+COUNTED_AFTER_SECONDS = 0.02
+"""How long a queue may be counted too short after a request was sent to it."""
+
 
 class LeastLoaded(FIFOMixin, RequestRouter):
     """First come, first served, by whoever has least to do; among equals, by turns.
@@ -31,16 +34,16 @@ class LeastLoaded(FIFOMixin, RequestRouter):
     ) -> list[list[RunningReplica]]:
         """The best replica, then all; Serve takes the first of them that has room.
 
-        Turns, because a queue is counted a moment after it was chosen: two requests at once would
-        both go to the same idle replica. A queue that is not known was not asked for 10 s.
+        A queue is counted a moment after its replica was chosen, so a choice counts as one more
+        for that moment: two requests at once would both go to the only idle replica.
         """
-        queue, chosen = self.replica_queue_len_cache.get, self._chosen
-        best = min(
-            candidate_replicas,
-            key=lambda replica: (
-                queue(replica.replica_id) or 0,
-                chosen.get(replica.replica_id, 0.0),
-            ),
-        )
-        chosen[best.replica_id] = time.monotonic()
+        now, queue, chosen = time.monotonic(), self.replica_queue_len_cache.get, self._chosen
+
+        def load(replica: RunningReplica) -> tuple[int, float]:
+            last = chosen.get(replica.replica_id, 0.0)
+            known = queue(replica.replica_id) or 0  # None: nobody asked it for 10 s
+            return known + (now - last < COUNTED_AFTER_SECONDS), last
+
+        best = min(candidate_replicas, key=load)
+        chosen[best.replica_id] = now
         return [[best], candidate_replicas]
