@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--no-two-workers", dest="two_workers", action="store_false")
     parser.add_argument("--with-rivals", metavar="PYTHON", help="a Python with pythae and disent")
     options = parser.parse_args()
+    if options.steps < 200 or options.steps % 100:
+        parser.error(f"--steps {options.steps}: a multiple of 100, at least 200")
     recipe = VaeRecipe(steps=options.steps, batch_size=BATCH_SIZE, precision=options.precision)
     connect()
     with tempfile.TemporaryDirectory() as options.folder:
