@@ -37,13 +37,13 @@ class LeastLoaded(FIFOMixin, RequestRouter):
         A queue is counted a moment after its replica was chosen, so a choice counts as one more
         for that moment: two requests at once would both go to the only idle replica.
         """
-        now, queue, chosen = time.monotonic(), self.replica_queue_len_cache.get, self._chosen
-
-        def load(replica: RunningReplica) -> tuple[int, float]:
-            last = chosen.get(replica.replica_id, 0.0)
-            known = queue(replica.replica_id) or 0  # None: nobody asked it for 10 s
-            return known + (now - last < COUNTED_AFTER_SECONDS), last
-
-        best = min(candidate_replicas, key=load)
-        chosen[best.replica_id] = now
-        return [[best], candidate_replicas]
+        now, ids = time.monotonic(), [replica.replica_id for replica in candidate_replicas]
+        last = [self._chosen.get(id_, 0.0) for id_ in ids]
+        known = [self.replica_queue_len_cache.get(id_) or 0 for id_ in ids]  # None: long not asked
+        load = [
+            queue + (now - at < COUNTED_AFTER_SECONDS)
+            for queue, at in zip(known, last, strict=True)
+        ]
+        _, _, best = min(zip(load, last, range(len(ids)), strict=True))
+        self._chosen[ids[best]] = now
+        return [[candidate_replicas[best]], candidate_replicas]
