@@ -23,7 +23,7 @@ lint: $(INSTALLED)  ## style, types, and which room may import what
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## one script per claim about speed (by hand: baselines.py, over four hours, and gem.py, longer)
+bench: $(INSTALLED)  ## one script per claim about speed (by hand: baselines.py, over four hours; gem.py, longer; orchestration.py, which reads a run)
 	for name in overlap data metrics training streaming scale_model storage ica; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # torch comes first and alone, so that nothing later picks another build of it.

@@ -1,36 +1,28 @@
-"""What of a run's time is orchestration, and not work?
+"""What of a finished run's time was orchestration, and not work?
 
-    python benchmarks/orchestration.py [--run demo --storage runs] [RECIPE [section.key=value ...]]
+    python benchmarks/orchestration.py [RUN] [--storage runs]
 
-Runs ``jobs/pipeline.py`` (by default the demo, about ten minutes on two cores) with a private
-cluster and a storage of its own, or with ``--run`` reads one that is finished and was made at one
-go. Along the critical path
+The run was made at one go, by ``make demo`` say (about ten minutes on two cores), where nothing
+else ran. Along the critical path
 
     prepare_data, the longer of train_vae and score_images, match_latents, train_graph, evaluate,
     report
 
 a training stage's work is its loop (``seconds`` of its last logged step): the start of Ray Train's
-workers, reading, checkpoints in between and publishing are not. The other stages are work whole,
-but for what the MLLM's deployment takes to start in ``match_latents``, which is counted as work:
-it stands in no log. What is left of the wall time, the job's own start and end included, is
-``overhead``. Where score_images is the longer of the two it hides what starting costs, and nothing
-is said.
+workers, reading, and publishing are not. The other stages are work whole; so is, in
+``match_latents``, what the MLLM's deployment takes to start, which stands in no log. What is left
+of the time from the log's first line to its last is ``overhead``. Where score_images is the longer
+of the two it hides what starting costs, and nothing is said.
 
 Prints a table; the last line is one JSON object.
 """
 
 import argparse
 import json
-import subprocess
-import sys
-import tempfile
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-DEMO = ROOT / "jobs/recipes/demo.toml"
 PATH = {
     "prepare_data": "dataset",
     "train_vae": "vae",
@@ -39,16 +31,6 @@ PATH = {
     "evaluate": "evaluation",
     "report": "report",
 }
-
-
-def run_pipeline(recipe: Path, settings: list[str], storage: str) -> float:
-    """Run the job; its wall seconds."""
-    command = [sys.executable, str(ROOT / "jobs/pipeline.py"), str(recipe), *settings]
-    began = time.perf_counter()
-    subprocess.run(
-        [*command, f"storage={storage}", "name=measured"], check=True, stdout=sys.stderr, cwd=ROOT
-    )
-    return time.perf_counter() - began
 
 
 def wall_of(folder: Path) -> float:
@@ -93,22 +75,14 @@ def measure(folder: Path, wall: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run or read, and print."""
+    """Read and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("recipe", nargs="?", type=Path, default=DEMO)
-    parser.add_argument("settings", nargs="*")
-    parser.add_argument("--run", default="", help="a finished run instead")
-    parser.add_argument("--storage", type=Path, default=Path("runs"), help="where it lies")
-    options = parser.parse_intermixed_args()
-    if options.run:
-        folder = options.storage / options.run
-        result = measure(folder, wall_of(folder))
-    else:
-        with tempfile.TemporaryDirectory() as storage:
-            wall = run_pipeline(options.recipe, options.settings, storage)
-            result = measure(Path(storage) / "measured", wall)
-    rounded = {name: round(value, 4) for name, value in result.items()}
-    print(json.dumps({"benchmark": "orchestration", **rounded}))
+    parser.add_argument("run", nargs="?", default="demo")
+    parser.add_argument("--storage", type=Path, default=Path("runs"))
+    options = parser.parse_args()
+    folder = options.storage / options.run
+    result = {name: round(value, 4) for name, value in measure(folder, wall_of(folder)).items()}
+    print(json.dumps({"benchmark": "orchestration", **result}))
 
 
 if __name__ == "__main__":

@@ -19,19 +19,17 @@ import tempfile
 from pathlib import Path
 
 from streaming import (  # type: ignore[import-not-found]  # beside this script
-    FIXED_LATENCY,
-    steady_rate,
-    stream,
+    FIXED_BATCH,
+    FIXED_SECONDS,
+    fixed_rate,
     write_noise,
 )
 
 from gdrl import capacity
 from gdrl.capacity import Estimate, Rates, Work
-from gdrl.config import ClusterScale, MLLMRecipe, MLLMScale, Prices, StreamScale
-from gdrl.distributed.serve import serving
+from gdrl.config import ClusterScale, Prices
 from gdrl.distributed.session import connect, disconnect
 
-BATCH, SECONDS = 8, 0.5
 ASSUMED = Rates(replica=4.0, vae=2_000.0, joint=1_000.0)
 
 
@@ -41,29 +39,21 @@ def measure(options: argparse.Namespace) -> dict[int, float]:
     with tempfile.TemporaryDirectory() as name:
         dataset = write_noise(Path(name), 2 * options.images)
         for replicas in (1, 2, 4, 8) * options.rounds:
-            scale = MLLMScale(num_replicas=replicas, batch_size=BATCH)
-            recipe = MLLMRecipe(model=f"{1000 * SECONDS:g}")
-            with serving(recipe, scale, open_engine=FIXED_LATENCY) as mllm:
-                in_flight = StreamScale(max_in_flight=2 * BATCH * replicas)
-                blocks = stream(dataset, images_of(options, replicas), ["hat"], mllm, in_flight)
-                found.setdefault(replicas, []).append(steady_rate(blocks, 1))
+            rate = fixed_rate(dataset, options.images // 4 * replicas, replicas)
+            found.setdefault(replicas, []).append(rate)
     return {replicas: statistics.median(rates) for replicas, rates in found.items()}
-
-
-def images_of(options: argparse.Namespace, replicas: int) -> int:
-    """About as long a stream for each number of replicas."""
-    return int(options.images * replicas / 4)
 
 
 def simulated(options: argparse.Namespace, replicas: int) -> float:
     """Images/s that the model gives such a stream."""
-    images = images_of(options, replicas)
-    return images / capacity.scoring_seconds(images, BATCH, BATCH / SECONDS, replicas)
+    images = options.images // 4 * replicas
+    rate = FIXED_BATCH / FIXED_SECONDS
+    return float(images / capacity.scoring_seconds(images, FIXED_BATCH, rate, replicas))
 
 
 def work_of(images: int) -> Work:
     """So many images, and a training that does not grow with them: 100,000 and 10,000 steps."""
-    return Work(images, 100_000, 128, 10_000, 128)
+    return Work(images, 100_000, 128, 10_000, 128, request=16)
 
 
 def cheapest(estimates: list[Estimate], trainers: int) -> tuple[Estimate, int]:

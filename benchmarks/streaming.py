@@ -55,7 +55,8 @@ from gdrl.distributed.stream import score_stream
 from gdrl.mllm.open import open_engine
 from gdrl.mllm.questions import score_query
 
-FIXED_LATENCY = "tests.distributed.engines:fixed_latency"
+FIXED_LATENCY = "tests.distributed.engines:FixedLatency"
+FIXED_BATCH, FIXED_SECONDS = 8, 0.5
 SHARD_IMAGES = 2_048
 PICTURE_BYTES = 4_096
 
@@ -128,18 +129,23 @@ def bare_rate(dataset: Path, attributes: Sequence[str]) -> float:
     return (len(images) - size) / (time.perf_counter() - started)
 
 
+def fixed_rate(dataset: Path, num_images: int, replicas: int) -> float:
+    """Images/s of a stream to so many replicas of an engine that takes 500 ms for a batch of 8."""
+    recipe = MLLMRecipe(model=f"{1000 * FIXED_SECONDS:g}")
+    mllm_scale = MLLMScale(num_replicas=replicas, batch_size=FIXED_BATCH)
+    with serving(recipe, mllm_scale, open_engine=FIXED_LATENCY) as mllm:
+        scale = StreamScale(max_in_flight=2 * FIXED_BATCH * replicas)
+        return steady_rate(stream(dataset, num_images, ["hat"], mllm, scale), 1)
+
+
 def scaling(options: argparse.Namespace) -> Result:
-    """An engine that takes 500 ms for each batch of 8."""
-    batch, rates = 8, {}
+    """An engine of fixed latency; as long a stream for each number of replicas."""
+    rates = {}
     with tempfile.TemporaryDirectory() as name:
-        dataset = write_noise(Path(name), 8 * options.images)
+        dataset = write_noise(Path(name), 2 * options.images)
         for replicas in (1, 2, 4, 8):
-            mllm_scale = MLLMScale(num_replicas=replicas, batch_size=batch)
-            with serving(MLLMRecipe(model="500"), mllm_scale, open_engine=FIXED_LATENCY) as mllm:
-                scale = StreamScale(max_in_flight=2 * batch * replicas)
-                blocks = stream(dataset, options.images // 4 * replicas, ["hat"], mllm, scale)
-                rates[replicas] = steady_rate(blocks, 1)
-            limit = replicas * batch / 0.5
+            rates[replicas] = fixed_rate(dataset, options.images // 4 * replicas, replicas)
+            limit = replicas * FIXED_BATCH / FIXED_SECONDS
             print(
                 f"{replicas} replicas {rates[replicas]:8.1f} images/s, "
                 f"{rates[replicas] / limit:.3f} of the engines' limit, "
@@ -171,12 +177,14 @@ def memory(options: argparse.Namespace) -> Result:
         dataset = write_noise(Path(name), num_images)
         mllm_scale = MLLMScale(batch_size=32)
         with serving(MLLMRecipe(model="10"), mllm_scale, open_engine=FIXED_LATENCY) as mllm:
-            scale, done = StreamScale(max_in_flight=64), 0
+            scale, done, start = StreamScale(max_in_flight=64), 0, time.perf_counter()
             for block in stream(dataset, num_images, attributes, mllm, scale):
                 done += block.num_rows
                 if done >= options.questions // 10:
                     peaks.setdefault("first", peak())
+            rate = done / (time.perf_counter() - start)
         peaks["all"] = peak()
+    print(f"{rate:.0f} questions/s: what the stream itself carries")
     print(
         f"peak {peaks['first'] / 1e6:.0f} MB until {options.questions // 10:,} questions, "
         f"{peaks['all'] / 1e6:.0f} MB until {done:,}"

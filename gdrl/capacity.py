@@ -8,13 +8,15 @@ import heapq
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from gdrl.artifacts import Manifest, Run
 from gdrl.config import Prices, RunConfig
 from gdrl.errors import ArtifactMissing, ConfigError
 
-MOST_REQUESTS = 5_000
-"""Simulated of one run; more images make larger requests, whose ends differ by less than 1 %."""
+REQUESTS_EACH = 200
+"""The most that are simulated of each replica. More images make larger requests; a last one that
+leaves other replicas idle is then half a percent of the time."""
 
 BOOT_SECONDS = 720.0
 """Nodes boot and pull images: the 0.2 hours of docs/cluster.md."""
@@ -42,7 +44,7 @@ class Work:
     vae_batch: int
     joint_steps: int
     joint_batch: int
-    request: int = 16
+    request: int
     """Images of one request to a replica."""
 
     @classmethod
@@ -88,8 +90,14 @@ def measured(run: Run) -> Rates:
 
     Raises:
         ArtifactMissing: naming what the run has not finished.
+        ConfigError: its number of replicas was not fixed.
     """
     scores, settings = _made(run, "scores")
+    if settings.scale.mllm.max_replicas:
+        raise ConfigError(
+            f"the number of replicas of the run {run.name!r} was Serve's to change, so none has a "
+            "rate; make one with scale.mllm.max_replicas=0, and name it with --measured"
+        )
     asked = json.loads((run.open("scores", ["scores.json"]) / "scores.json").read_bytes())
     images = asked["num_images"] - asked["num_known"] / len(asked["attributes"])
     if not images:
@@ -97,7 +105,7 @@ def measured(run: Run) -> Rates:
             f"the run {run.name!r} asked its MLLM nothing, all answers were known; name another "
             "with --measured"
         )
-    replica = images / scores.seconds / max(1, settings.scale.mllm.num_replicas)
+    replica = images / scores.seconds / settings.scale.mllm.num_replicas
     vae, settings = _made(run, "vae")
     drawn = settings.recipe.vae.steps * settings.recipe.vae.batch_size
     trainer = drawn / vae.seconds / settings.scale.vae.num_workers
@@ -118,6 +126,7 @@ def _made(run: Run, artifact: str) -> tuple[Manifest, RunConfig]:
     return manifest, RunConfig.model_validate_json(settings)
 
 
+@cache  # of the trainers' number it is independent
 def scoring_seconds(images: int, request: int, rate: float, replicas: int) -> float:
     """Time from the first question to the last answer: one sender, and a queue at the replicas.
 
@@ -130,7 +139,7 @@ def scoring_seconds(images: int, request: int, rate: float, replicas: int) -> fl
         rate: images per second of a replica.
         replicas: how many.
     """
-    size = max(request, images // MOST_REQUESTS)
+    size = max(request, images // (REQUESTS_EACH * replicas))
     free = [0.0] * replicas  # when each replica has done what it has
     ends: list[float] = []  # of the requests that are on their way
     sender = 0.0
@@ -160,13 +169,13 @@ def simulate(work: Work, rates: Rates, prices: Prices, trainers: int, replicas: 
     if gap > IDLE_SECONDS:  # the trainers have gone, and come again
         gap, joint = IDLE_SECONDS + BOOT_SECONDS, joint + BOOT_SECONDS
     end = begin + joint
-    hours = {
+    billed = {
         "head": end,
         "cpu": end,
         "mllm": replicas * (scoring + IDLE_SECONDS),
         "trainer": trainers * (training + gap + joint + IDLE_SECONDS),
     }
-    dollars = sum(seconds / 3600 * getattr(prices, pool) for pool, seconds in hours.items())
+    dollars = sum(seconds / 3600 * getattr(prices, pool) for pool, seconds in billed.items())
     waits_for = "MLLM" if scoring > training else "training"
     return Estimate(trainers, replicas, end, dollars, waits_for)
 

@@ -64,7 +64,8 @@ def _of_run(run: Run) -> Iterator[Garbage]:
         artifact = f"{run.name}/{stage.artifact}"
         manifest = run.manifest(stage.artifact)
         if manifest is None:
-            reasons[artifact] = f"{stage.artifact} has no manifest"
+            if run.store.location("").is_remote:  # a folder's commit leaves none without
+                reasons[artifact] = f"{stage.artifact} has no manifest"
             continue
         reasons[artifact] = f"not in the manifest of {stage.artifact}"
         reasons[f"{run.name}/training/{stage.name}"] = f"{stage.artifact} is finished"

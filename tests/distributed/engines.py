@@ -1,4 +1,7 @@
-"""Engines whose every answer is known. Deployed by name: replicas import this module."""
+"""Engines whose every answer is known. Deployed by name: replicas import this module.
+
+A class opens as ``gdrl.mllm.open:open_engine`` does: a recipe, and settings that no fixture needs.
+"""
 
 import itertools
 import os
@@ -6,7 +9,7 @@ import random
 import signal
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gdrl.config import MLLMRecipe
@@ -26,8 +29,8 @@ def known(query: Query) -> Answer:
 class Steady:
     """Always answers; its revision tells one process from another."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        self.model = recipe.model
         self.revision = str(os.getpid())
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -37,8 +40,8 @@ class Steady:
 class Unsteady(Steady):
     """Seeded trouble: a fifth of the calls raise, one is slow, some answers are no answers."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self._random = random.Random(1)
         self._calls = itertools.count()
 
@@ -67,7 +70,7 @@ class Down(Steady):
         raise ConnectionRefusedError(f"connection refused ({len(queries)} queries)")
 
 
-def missing(recipe: MLLMRecipe, **_: int) -> Steady:
+def missing(recipe: MLLMRecipe, **_: float) -> Steady:
     raise FileNotFoundError(f"no model at {recipe.model}")
 
 
@@ -77,9 +80,9 @@ def missing(recipe: MLLMRecipe, **_: int) -> Steady:
 class Logging(Steady):
     """Writes each question that it answers into its folder, which is its model's name."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.folder = Path(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
+        self.folder = Path(self.model)
         self.revision = "1"
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -117,8 +120,8 @@ def die() -> None:
 class Killed(Logging):
     """The first replica dies in its third batch, before anybody hears of it."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self._calls = itertools.count(1)
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -132,8 +135,8 @@ class Gone(Logging):
 
     SECONDS = 20.0
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         gone = self.folder / "gone"
         while gone.exists() and time.time() < gone.stat().st_mtime + self.SECONDS:
             time.sleep(0.1)
@@ -168,8 +171,8 @@ def makes_no_sense(image: bytes, question: str) -> bool:
 class Hanging(Logging):
     """One call in ten gets no answer before the client's patience of a second ends."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self._random = random.Random(0)
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -190,8 +193,8 @@ class Slow(Logging):
 class Shedding(Logging):
     """Turns every third call away, as HTTP 429 with ``Retry-After: 0.2``."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self._calls = itertools.count()
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -204,8 +207,8 @@ class Shedding(Logging):
 class Leaving(Logging):
     """Answers 50 calls and is then gone for good."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self._calls = itertools.count()
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
@@ -217,33 +220,10 @@ class Leaving(Logging):
 class FixedLatency(Steady):
     """Takes as many milliseconds a call as its model's name says, however much is asked."""
 
-    def __init__(self, milliseconds: str) -> None:
-        super().__init__(milliseconds)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self.revision = "1"
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         time.sleep(float(self.model) / 1000)
         return [known(query) for query in queries]
-
-
-def _opens(engine: type[Steady]) -> Callable[..., Steady]:
-    """What opens such an engine, named after its model, for who knows it by its name here."""
-
-    def open_engine(recipe: MLLMRecipe, **_: int) -> Steady:
-        return engine(recipe.model)
-
-    return open_engine
-
-
-steady = _opens(Steady)
-down = _opens(Down)
-logging = _opens(Logging)
-gone = _opens(Gone)
-hanging = _opens(Hanging)
-shedding = _opens(Shedding)
-leaving = _opens(Leaving)
-fixed_latency = _opens(FixedLatency)
-unsteady = _opens(Unsteady)
-killed = _opens(Killed)
-slow = _opens(Slow)
-malformed = _opens(Malformed)

@@ -43,7 +43,7 @@ def test_stages_share_one_deployment_that_ends_with_the_last():
     both_in, seen = threading.Barrier(2), []
 
     def stage() -> None:
-        with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:steady") as mllm:
+        with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:Steady") as mllm:
             seen.append(mllm)
             both_in.wait(timeout=120)
             assert levels(mllm) == [level_of(q.images[0], q.question, 6) for q in QUERIES]
@@ -63,7 +63,7 @@ def test_a_running_deployment_is_used_checked_and_left_running():
     from ray import serve
 
     serve.start(proxy_location="Disabled")
-    settings = DeploymentSettings(open_engine=f"{ENGINES}:steady")
+    settings = DeploymentSettings(open_engine=f"{ENGINES}:Steady")
     serve.run(build(settings), name=SHARED_APP, route_prefix=None)
     try:
         with serving(MLLMRecipe(), MLLMScale()) as mllm:
@@ -104,7 +104,7 @@ def test_more_and_fewer_replicas_lose_no_request(tmp_path: Path):
     settings = DeploymentSettings(
         mllm=MLLMRecipe(model=str(tmp_path)),
         scale=MLLMScale(batch_size=2),
-        open_engine=f"{ENGINES}:slow",
+        open_engine=f"{ENGINES}:Slow",
     )
     deploy(settings, num_replicas=1)
     asked: list[Query] = []
@@ -178,12 +178,12 @@ def test_what_a_killed_job_left_is_deleted_by_the_next():
     )
     assert job.stdout is not None
     left = next(line.split()[1] for line in job.stdout if line.startswith("up "))
-    with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:steady"):
+    with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:Steady"):
         assert left in applications(), "its job still runs"
     job.kill()
     job.wait()
     wait_for(lambda: left.split("-")[1] not in running_jobs())  # Ray takes a moment to notice
-    with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:steady"):
+    with serving(MLLMRecipe(), MLLMScale(), open_engine=f"{ENGINES}:Steady"):
         assert left not in applications()
     assert not applications()
 
@@ -195,7 +195,7 @@ from gdrl.distributed.serve import serving
 from gdrl.distributed.session import connect
 
 connect(ClusterScale(address={address!r}))
-with serving(MLLMRecipe(), MLLMScale(), open_engine="{engines}:steady") as mllm:
+with serving(MLLMRecipe(), MLLMScale(), open_engine="{engines}:Steady") as mllm:
     print("up", mllm.app, flush=True)
     time.sleep(600)
 """
@@ -208,11 +208,7 @@ class Broken(Steady):
         return [Answer("failed", reason="device lost")] * len(queries)
 
 
-def broken(recipe: MLLMRecipe, **_: int) -> Broken:
-    return Broken(recipe.model)
-
-
-@pytest.mark.parametrize(("engine", "healthy"), [("steady", True), ("down", False)])
+@pytest.mark.parametrize(("engine", "healthy"), [("Steady", True), ("Down", False)])
 def test_a_replica_that_nobody_asks_is_asked_a_question(
     engine: str, healthy: bool, monkeypatch: pytest.MonkeyPatch
 ):
@@ -226,7 +222,7 @@ def test_a_replica_that_nobody_asks_is_asked_a_question(
 
 
 def test_a_replica_whose_engine_fails_every_query_is_ill(monkeypatch: pytest.MonkeyPatch):
-    replica = Replica(MLLMRecipe(), 2, 1, f"{__name__}:broken")
+    replica = Replica(MLLMRecipe(), 2, 1, f"{__name__}:Broken")
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + UNPROVEN_SECONDS + 1)
     with pytest.raises(RuntimeError, match="device lost"):
@@ -249,7 +245,7 @@ def test_replicas_follow_the_requests_at_hand(scale: MLLMScale):
 @pytest.mark.usefixtures("cluster")
 def test_a_deployment_may_begin_with_no_replica():
     scale = MLLMScale(num_replicas=0, max_replicas=1)
-    with serving(MLLMRecipe(), scale, open_engine=f"{ENGINES}:steady") as mllm:
+    with serving(MLLMRecipe(), scale, open_engine=f"{ENGINES}:Steady") as mllm:
         assert mllm.answer(QUERIES[:1]) == [known(QUERIES[0])]
 
 
@@ -267,7 +263,7 @@ def test_numbers_of_replicas_that_make_no_sense_are_refused(settings: dict, mess
 
 def test_an_endpoint_needs_no_cluster():
     recipe = MLLMRecipe(model="llava", endpoint="http://localhost:1/v1")
-    with serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:steady") as mllm:
+    with serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:Steady") as mllm:
         assert (mllm.app, mllm.model) == ("", "llava")
         assert mllm.answer(QUERIES[:1]) == [known(QUERIES[0])]
 
@@ -279,14 +275,10 @@ class Lost(Steady):
         return [Answer("failed", reason="connection reset", lost=True)] * len(queries)
 
 
-def lost(recipe: MLLMRecipe, **_: int) -> Lost:
-    return Lost(recipe.model)
-
-
 def test_an_endpoint_that_hears_nothing_is_an_error():
     recipe = MLLMRecipe(model="llava", endpoint="http://localhost:1/v1")
     with (
-        serving(recipe, MLLMScale(), open_engine=f"{__name__}:lost") as mllm,
+        serving(recipe, MLLMScale(), open_engine=f"{__name__}:Lost") as mllm,
         pytest.raises(EndpointError, match="connection reset"),
     ):
         mllm.answer(QUERIES[:2])

@@ -37,7 +37,7 @@ def ask(write_images, storage, tmp_path):
     images = write_images([b"image-%d" % i for i in range(40)])
     recipe = MLLMRecipe(model=str(tmp_path), endpoint=ENDPOINT)
 
-    def ask(ids, attributes, engine="logging", **scale):
+    def ask(ids, attributes, engine="Logging", **scale):
         with serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:{engine}") as mllm:
             blocks = score_stream(images, ids, attributes, mllm, StreamScale(**scale), storage)
             return pa.concat_tables(blocks).to_pylist()
@@ -51,7 +51,7 @@ def test_every_question_gets_one_row_whatever_happens(write_images, storage):
     kinds = [*[b"fine"] * 12, *STATUS] * 2 + [*[b"fine"] * 14, b"malformed", b"refused"] * 6
     images = [b"image %d-%s" % (i, kind) for i, kind in enumerate(kinds)]
     ids = random.Random(0).sample(range(len(images)), 100)
-    with serving(MLLMRecipe(), MLLMScale(batch_size=8), open_engine=f"{ENGINES}:unsteady") as mllm:
+    with serving(MLLMRecipe(), MLLMScale(batch_size=8), open_engine=f"{ENGINES}:Unsteady") as mllm:
         scale = StreamScale(max_in_flight=16, attempts=6, timeout_seconds=2)
         blocks = score_stream(write_images(images), ids, ATTRIBUTES, mllm, scale, storage)
         rows = pa.concat_tables(blocks).to_pylist()
@@ -80,7 +80,7 @@ def test_a_service_that_never_answers_stops_the_stream(write_images, storage, en
     recipe, scale = MLLMRecipe(endpoint=endpoint), StreamScale(timeout_seconds=5)
     images = write_images([b"%d" % i for i in range(64)])
     with (
-        serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:down") as mllm,
+        serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:Down") as mllm,
         pytest.raises(EndpointError, match=r"connection refused.*same command again"),
     ):
         list(score_stream(images, range(64), ["hat"], mllm, scale, storage))
@@ -112,13 +112,13 @@ def test_what_was_answered_is_never_asked_again(ask, tmp_path):
 
 @pytest.mark.usefixtures("cluster")
 def test_nonsense_is_kept_as_an_answer_and_a_failure_is_not(ask):
-    nonsense = [row for row in ask(range(40), ["hat"], "malformed") if row["status"] != "ok"]
+    nonsense = [row for row in ask(range(40), ["hat"], "Malformed") if row["status"] != "ok"]
     assert {row["status"] for row in nonsense} == {"unparsable"}
-    again = ask(range(40), ["hat"], "malformed")
+    again = ask(range(40), ["hat"], "Malformed")
     assert {row["attempts"] for row in again} == {0}
     assert next(row for row in again if row["status"] != "ok")["reason"] == "no digit"
     with pytest.raises(EndpointError):
-        ask(range(40), ["beard"], "down")
+        ask(range(40), ["beard"], "Down")
     assert {row["attempts"] for row in ask(range(40), ["beard"])} == {1}
 
 
@@ -126,7 +126,7 @@ def test_nonsense_is_kept_as_an_answer_and_a_failure_is_not(ask):
 def test_a_reader_who_has_seen_enough_leaves_nothing_unkept(write_images, storage, tmp_path):
     images = write_images([b"image-%d" % i for i in range(400)])
     recipe, scale = MLLMRecipe(model=str(tmp_path), endpoint=ENDPOINT), StreamScale()
-    with serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:slow") as mllm:
+    with serving(recipe, MLLMScale(), open_engine=f"{ENGINES}:Slow") as mllm:
         blocks = score_stream(images, range(400), ["hat"], mllm, scale, storage)
         seen = pc.count_distinct(next(blocks).column("id")).as_py()
         blocks.close()

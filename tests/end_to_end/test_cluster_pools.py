@@ -50,17 +50,13 @@ pytestmark = [
 class Unhurried(Steady):
     """Waits as a GPU would make it wait, so that there are always questions on their way."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model)
+    def __init__(self, recipe: MLLMRecipe, **_: float) -> None:
+        super().__init__(recipe)
         self.revision = "1"
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         time.sleep(0.1)
         return super().answer(queries)
-
-
-def unhurried(recipe: MLLMRecipe, **_: int) -> Unhurried:
-    return Unhurried(recipe.model)
 
 
 class Pools:
@@ -145,7 +141,7 @@ def deploy(num_replicas: int) -> None:
     (application,) = config["applications"]
     application["args"]["mllm"]["model"] = MODEL
     application["args"]["scale"] |= REPLICA
-    application["args"]["open_engine"] = f"{__name__}:unhurried"
+    application["args"]["open_engine"] = f"{__name__}:Unhurried"
     application["deployments"] = [{"name": "MLLM", "num_replicas": num_replicas}]
     application["runtime_env"] = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     serve.start(proxy_location="Disabled")

@@ -19,7 +19,7 @@ from gdrl.distributed.stream import score_stream
 uri, s3, folder, num_images = sys.argv[1:]
 storage = Storage(uri, S3Settings.model_validate_json(s3))
 dataset = Run(open_store(storage), "demo").source("dataset")
-engine = "tests.distributed.engines:slow"
+engine = "tests.distributed.engines:Slow"
 with serving(MLLMRecipe(model=folder), MLLMScale(batch_size=4), open_engine=engine) as mllm:
     scale = StreamScale(images_per_part=32, max_in_flight=8)
     ids = range(int(num_images))

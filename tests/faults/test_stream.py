@@ -95,7 +95,7 @@ def assert_asked_once(folder: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_replica_killed_in_mid_batch(ask: Callable[..., Rows], tmp_path: Path) -> None:
-    rows = ask("killed", mllm=MLLMScale(num_replicas=2, batch_size=8), timeout_seconds=30)
+    rows = ask("Killed", mllm=MLLMScale(num_replicas=2, batch_size=8), timeout_seconds=30)
     assert (tmp_path / "killed").exists()
     assert_whole(rows)
     assert_asked_once(tmp_path)
@@ -105,7 +105,7 @@ def test_a_replica_killed_in_mid_batch(ask: Callable[..., Rows], tmp_path: Path)
 def test_all_replicas_gone_for_a_while(ask: Callable[..., Rows], tmp_path: Path) -> None:
     """For twenty seconds: the pauses between all attempts of an image last four at most."""
     mllm = MLLMScale(num_replicas=2, batch_size=8)
-    rows = ask("gone", mllm=mllm, timeout_seconds=30, outage_seconds=120)
+    rows = ask("Gone", mllm=mllm, timeout_seconds=30, outage_seconds=120)
     assert (tmp_path / "gone").exists()
     assert_whole(rows)
     assert_asked_once(tmp_path)
@@ -115,22 +115,22 @@ def test_all_replicas_gone_for_a_while(ask: Callable[..., Rows], tmp_path: Path)
 def test_a_service_that_does_not_come_back(ask: Callable[..., Rows], tmp_path: Path) -> None:
     """The stream fails clearly, and the next one asks only what was not answered."""
     with pytest.raises(EndpointError, match=r"connection refused.*what was answered is kept"):
-        ask("leaving", ENDPOINT, outage_seconds=1)
+        ask("Leaving", ENDPOINT, outage_seconds=1)
     before = len(answered(tmp_path))
     assert 0 < before < NUM_IMAGES * len(ATTRIBUTES)
-    assert_whole(ask("logging", ENDPOINT))
+    assert_whole(ask("Logging", ENDPOINT))
     assert_asked_once(tmp_path)
 
 
 @pytest.mark.usefixtures("cluster")
 def test_three_replies_in_ten_malformed(ask: Callable[..., Rows], tmp_path: Path) -> None:
-    assert_whole(ask("malformed"), nonsense=makes_no_sense)
+    assert_whole(ask("Malformed"), nonsense=makes_no_sense)
     assert_asked_once(tmp_path)
 
 
 @pytest.mark.usefixtures("cluster")
 def test_one_call_in_ten_times_out(ask: Callable[..., Rows], tmp_path: Path) -> None:
-    rows = ask("hanging", ENDPOINT, attempts=8, timeout_seconds=1)
+    rows = ask("Hanging", ENDPOINT, attempts=8, timeout_seconds=1)
     assert_whole(rows)
     assert max(row["attempts"] for row in rows) > 1
     assert_asked_once(tmp_path)
@@ -146,10 +146,10 @@ def test_a_storm_of_back_pressure_from_serve(ask: Callable[..., Rows], tmp_path:
     recipe = MLLMRecipe(model=str(tmp_path))
     deployment = MLLM.options(max_ongoing_requests=2, max_queued_requests=2)
     serve.start(proxy_location="Disabled")
-    app = deployment.bind(recipe, 2, 1, f"{ENGINES}:logging")
+    app = deployment.bind(recipe, 2, 1, f"{ENGINES}:Logging")
     serve.run(app, name=SHARED_APP, route_prefix=None)
     try:
-        rows = ask("logging", attempts=1)
+        rows = ask("Logging", attempts=1)
     finally:
         serve.delete(SHARED_APP)
     assert_whole(rows)
@@ -159,7 +159,7 @@ def test_a_storm_of_back_pressure_from_serve(ask: Callable[..., Rows], tmp_path:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_storm_of_back_pressure_over_http(ask: Callable[..., Rows], tmp_path: Path) -> None:
-    rows = ask("shedding", ENDPOINT, attempts=1)
+    rows = ask("Shedding", ENDPOINT, attempts=1)
     assert_whole(rows)
     assert {row["attempts"] for row in rows} == {1}
     assert_asked_once(tmp_path)
