@@ -4,8 +4,9 @@
     python benchmarks/gem.py --print
 
 Rows are overrides of jobs/recipes/gem.toml and gem_paper.toml (benchmarks/gem_tables.py), trained
-by the plain entries ``gdrl.training.vae.train`` and ``disgraph.train``, without Ray. All rows train
-for --vae-steps + --disgraph-steps in all: a VAE in one go, GEM in two, the paper's in one. A world
+by the plain entries of ``gdrl.training``, without Ray. All rows train
+for --vae-steps + --disgraph-steps in all: a VAE in one go, GEM in two, the paper's in one; where
+contrastive ICA extracts, its decoder has the VAE's steps, and the encoders' are on top. A world
 and seed has one set of images and answers; representation is judged on an *uncorrelated* draw of
 the world, the graph against the population, edits by a reader trained on other images. ``faces`` is
 scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
@@ -29,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from gem_tables import TABLE_WORLDS, TABLES, WORLDS, Record, Variant, print_tables  # type: ignore[import-not-found]
+from published import Trained, published  # type: ignore[import-not-found]
 
-from gdrl.config import DisGraphRecipe, Recipe, VaeRecipe
+from gdrl.config import Recipe
 from gdrl.settings import load
 
 RECIPES = Path(__file__).parents[1] / "jobs/recipes"
@@ -71,7 +73,10 @@ def recipe_of(variant: Variant, task: Task) -> Recipe:
     total = budget.vae_steps + budget.disgraph_steps
     for section in ("vae", "graph", "disgraph"):
         content[section] |= {"seed": task.seed, **getattr(variant, section)}
-    content["vae"]["steps"] = budget.vae_steps if variant.joint else total
+    content["extractor"] = variant.extractor
+    content["encoders"]["seed"] = content["unmixing"]["seed"] = task.seed
+    alone = budget.vae_steps if variant.joint else total
+    content["vae"]["steps"] = content["unmixing"]["steps"] = alone
     warm = content["disgraph"]["warm_start"]
     content["disgraph"]["steps"] = budget.disgraph_steps if warm else total
     return Recipe.model_validate(content)
@@ -121,11 +126,23 @@ class Bench:
         """The recipe of another row in the same folder."""
         return recipe_of(variant, self.task)
 
-    def vae(self, recipe: Recipe) -> Path:
-        """The VAE that a row begins with."""
-        from gdrl.training.vae import train
+    def extracted(self, recipe: Recipe, variant: Variant) -> list[Path]:
+        """What a row begins with, made of the folders before it."""
+        from gdrl.training import components, vae
 
-        return fit(train, recipe.vae, {"dataset": self.dataset}, self.folder)
+        inputs = {"dataset": self.dataset}
+        if recipe.extractor == "beta_vae":
+            return [fit(vae.train, recipe.vae, inputs, self.folder)]
+        pairs = self.encoders(recipe, variant)
+        inputs["encoders"] = pairs
+        return [pairs, fit(components.train, recipe.unmixing, inputs, self.folder)]
+
+    def encoders(self, recipe: Recipe, variant: Variant) -> Path:
+        """Contrastive pairs of images and answers."""
+        from gdrl.training.encoders import train
+
+        inputs = {"dataset": self.dataset, "scores": self.scores(recipe, variant)}
+        return fit(train, recipe.encoders, inputs, self.folder)
 
     def disgraph(self, recipe: Recipe, variant: Variant) -> Path:
         """The joint stage, with its names and graph beside it."""
@@ -138,30 +155,29 @@ class Bench:
         from gdrl.stages.naming import latent_rows
         from gdrl.training.disgraph import train
 
-        vae, scores = self.vae(recipe), self.scores(recipe, variant)
+        extracted, scores = self.extracted(recipe, variant)[-1], self.scores(recipe, variant)
         read = read_scores(scores)
         pixels = load_images(self.dataset, "train").pixels_of(read.ids)
         matching = match(
-            Representation.load(vae).encode(pixels), read.levels, recipe.matching.threshold
+            Representation.load(extracted).encode(pixels), read.levels, recipe.matching.threshold
         )
-        names = self.folder / f"names-{_digest(vae.name, scores.name)}"
+        names = self.folder / f"names-{_digest(extracted.name, scores.name)}"
         write_names(names, latent_rows(matching, read.attributes))
         graph = self.folder / f"graph-{_digest(scores.name, recipe.graph.model_dump_json())}"
         graph.mkdir(exist_ok=True)
         self.graph(recipe, scores).save(graph / "graph.json")
-        inputs = {"dataset": self.dataset, "vae": vae, "scores": scores}
+        inputs = {"dataset": self.dataset, "extracted": extracted, "scores": scores}
         return fit(train, recipe.disgraph, {**inputs, "names": names, "graph": graph}, self.folder)
 
 
 def fit(
     train: Callable[[Any], None],
-    recipe: VaeRecipe | DisGraphRecipe,
+    recipe: Trained,
     inputs: Mapping[str, Path],
     folder: Path,
 ) -> Path:
     """What a training function publishes, and ``cost.json``; found again where it was made."""
     from peak_memory import peak_bytes  # type: ignore[import-not-found]
-    from published import published  # type: ignore[import-not-found]
 
     made_of = [
         train.__module__,
@@ -198,23 +214,27 @@ def run(task: Task, work: Path) -> Record:
         from gem_measures import graph_rows  # type: ignore[import-not-found]
 
         return {"rows": graph_rows(bench)}
+    if task.table == "components":
+        from gem_measures import component_rows
+
+        return {"rows": component_rows(bench)}
     variant = next(v for v in TABLES[task.table] if v.name == task.variant)
     recipe = recipe_of(variant, task)
-    vae = bench.vae(recipe)
-    model = bench.disgraph(recipe, variant) if variant.joint else vae
+    extracted = bench.extracted(recipe, variant)
+    model = bench.disgraph(recipe, variant) if variant.joint else extracted[-1]
     from gem_measures import edits, relations_of, representation
 
     if task.table == "interventions":
         return {"rows": {variant.name: edits(bench, model, work)}}
-    scores = representation(bench, model) | _cost(vae, model, recipe)
+    scores = representation(bench, model) | _cost(extracted, model, recipe)
     if variant.joint:
         scores |= relations_of(bench, recipe, variant, model)
     return {"rows": {variant.name: scores}}
 
 
-def _cost(vae: Path, model: Path, recipe: Recipe) -> dict[str, float]:
-    """Of what the row needs: a model made in one stage has nothing of the VAE."""
-    needed = {vae, model} if recipe.disgraph.warm_start else {model}
+def _cost(extracted: list[Path], model: Path, recipe: Recipe) -> dict[str, float]:
+    """Of what the row needs: a model made in one stage has nothing of what was extracted."""
+    needed = {*extracted, model} if recipe.disgraph.warm_start else {model}
     costs = [json.loads((path / "cost.json").read_text()) for path in needed]
     return {
         "cpu_seconds": sum(cost["cpu_seconds"] for cost in costs),

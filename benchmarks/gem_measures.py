@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gem_tables import GUIDED, UNSUPERVISED, Variant  # type: ignore[import-not-found]
+from gem_tables import GUIDED, ICA, UNSUPERVISED, Variant  # type: ignore[import-not-found]
 from gem_worlds import EDIT_SEED, PARAPHRASES, Reader, answers  # type: ignore[import-not-found]
 from numpy import ndarray
 from safetensors.numpy import load_file
@@ -16,6 +16,8 @@ from gdrl.data.table import load_images
 from gdrl.graph import CorrelationGraph, build_graph, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
+from gdrl.models.storage import load_encoders
+from gdrl.training.components import features_of, unmix
 
 EDGE, ASYMMETRY = 0.2, 0.1
 NUM_EDITED = 200
@@ -122,6 +124,36 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
     return rows
 
 
+def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
+    """Features as they come, and unmixed: by ICA, and by its controls."""
+    recipe = bench.recipe(ICA)
+    encoders = load_encoders(bench.encoders(recipe, ICA))
+    pixels, factors = bench.test
+    fitted = features_of(encoders, load_images(bench.dataset, "train").pixels)
+    features = features_of(encoders, pixels)
+    rows = {"raw": _componentwise(features.astype(np.float64), factors)}
+    for method in ("random_rotation", "pca", "varimax", "ica"):
+        settings = recipe.unmixing.model_copy(update={"method": method})
+        fit, unmixed = unmix(fitted, encoders.num_attributes, settings)
+        rows[method] = _componentwise(fit.transform(features), factors)
+        rows[method]["stability"] = min(unmixed.stability)
+    return rows
+
+
+def _componentwise(codes: ndarray, factors: ndarray) -> dict[str, float | None]:
+    told = measure.infomec(codes, factors, fast=True)
+    scores = {
+        "mcc": measure.mcc(codes, factors),
+        "mig": measure.mig(codes, factors),
+        "dci_d": measure.dci(codes, factors, fast=True).disentanglement,
+        "info_m": told.infom,
+        "info_e": told.infoe,
+        "info_c": told.infoc,
+        "matched_95": float((measure.attribute_auroc(codes, factors) >= 0.95).mean()),
+    }
+    return {name: _finite(value) for name, value in scores.items()}
+
+
 def _labels(bench: Any, ids: ndarray) -> ndarray:
     table = load_images(bench.dataset, "train")
     factors = np.stack([table.factors[name] for name in bench.world.names], axis=1)
@@ -138,7 +170,7 @@ def _random(bench: Any) -> ndarray:
 def _data_only(bench: Any, recipe: Recipe, scores: Any) -> ndarray:
     """Correlation of the β-VAE's posterior means; scores say which latent is which, no more."""
     pixels = load_images(bench.dataset, "train").pixels_of(scores.ids)
-    codes = Representation.load(bench.vae(recipe)).encode(pixels)
+    codes = Representation.load(bench.extracted(recipe, GUIDED)[-1]).encode(pixels)
     matched = match(codes, scores.levels, threshold=0.0)
     weights = np.zeros((scores.levels.shape[1],) * 2)
     named = {x.attribute: x for x in matched.latents if x.attribute is not None}

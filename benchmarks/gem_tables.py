@@ -18,6 +18,7 @@ class Variant:
     """Whether the base is gem_paper.toml; else gem.toml."""
     joint: bool = True
     """Whether there is a joint stage; else the row is the VAE's."""
+    extractor: str = "beta_vae"
     vae: Mapping[str, Any] = field(default_factory=dict)
     graph: Mapping[str, Any] = field(default_factory=dict)
     disgraph: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +95,18 @@ NOISE = tuple(
     for percent in (0, 10, 20, 30, 40, 50)
 )
 INTERVENTIONS = (GUIDED, UNSUPERVISED, PAPER)
+ICA = Variant("ica", joint=False, extractor="contrastive_ica")
+EXTRACTORS = (
+    _vae("beta_vae", 4.0),
+    ICA,
+    UNSUPERVISED,
+    replace(UNSUPERVISED, name="ica_unsupervised", extractor="contrastive_ica"),
+    GUIDED,
+    replace(GUIDED, name="ica_guided", extractor="contrastive_ica"),
+)
+"""Either system's factors: before the graph, behind it, and aligned to the scores."""
+COMPONENTS = Variant("components")
+"""One run gives all rows of its table: one pair of encoders, unmixed by each method."""
 GRAPH = Variant("graph")
 """One run gives all rows of the graph table: the controls need no training."""
 
@@ -104,6 +117,8 @@ TABLES: dict[str, tuple[Variant, ...]] = {
     "scored": SCORED,
     "noise": NOISE,
     "interventions": INTERVENTIONS,
+    "components": (COMPONENTS,),
+    "extractors": EXTRACTORS,
 }
 TABLE_WORLDS = {
     "main": ("faces", "shapes3d_like"),
@@ -112,6 +127,8 @@ TABLE_WORLDS = {
     "scored": ("faces",),
     "noise": ("faces",),
     "interventions": ("faces", "faces_reversed"),
+    "components": ("faces", "shapes3d_like"),
+    "extractors": ("faces", "shapes3d_like"),
 }
 
 REPRESENTATION = (
@@ -146,6 +163,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "follows_graph",
         "null_agreement",
     ),
+    "components": ("mcc", "mig", "dci_d", "info_m", "info_e", "info_c", "matched_95", "stability"),
+    "extractors": (*REPRESENTATION, *(f"refined_{name}" for name in RELATIONS[:4]), *COST),
 }
 
 

@@ -4,13 +4,15 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gdrl.config import DisGraphRecipe, TrainScale, VaeRecipe
+from gdrl.config import DisGraphRecipe, EncodersRecipe, TrainScale, UnmixingRecipe, VaeRecipe
 from gdrl.training.job import PUBLISHED, TrainingJob
+
+Trained = VaeRecipe | EncodersRecipe | UnmixingRecipe | DisGraphRecipe
 
 
 def published(
     train: Callable[[TrainingJob], None],
-    recipe: VaeRecipe | DisGraphRecipe,
+    recipe: Trained,
     inputs: Mapping[str, Path],
     out: Path,
     *,

@@ -32,7 +32,7 @@ from botocore.config import Config
 
 from gdrl.artifacts import Run, Storage, open_store, s3_client
 from gdrl.config import S3Settings
-from gdrl.pipeline import STAGES
+from gdrl.pipeline import STAGE_OF
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -128,7 +128,7 @@ def plan_seconds(s3: S3Settings, scratch: Path) -> float:
     s3 = s3.model_copy(update={"cache": str(scratch / "plan")})
     storage = f"s3://{BUCKET}/plan"
     run = Run(open_store(Storage(storage, s3)), "demo")
-    stages = {stage.artifact: stage.name for stage in STAGES}
+    stages = STAGE_OF
     others = {f"other-{number}": "train_vae" for number in range(NUM_ARTIFACTS - len(stages))}
 
     def finish(artifact: str) -> None:

@@ -24,7 +24,7 @@ BOOT_SECONDS = 720.0
 IDLE_SECONDS = 900.0
 """How long a node bills after its last work: ``idle_timeout_minutes`` of ray_cluster.yaml."""
 
-SENDING_SECONDS = 0.002
+SENDING_SECONDS = 0.003
 """Of the one actor that asks, for each image: sending it, and writing twelve rows (RESULTS §11)."""
 
 SYNC_SECONDS = 0.005
@@ -49,8 +49,17 @@ class Work:
 
     @classmethod
     def of(cls, config: RunConfig) -> "Work":
-        """The work of a run that has finished nothing."""
+        """The work of a run that has finished nothing.
+
+        Raises:
+            ConfigError: its extractor waits for the answers, where the simulation trains meanwhile.
+        """
         recipe = config.recipe
+        if recipe.extractor != "beta_vae":
+            raise ConfigError(
+                f"recipe.extractor = {recipe.extractor} waits for the answers, and --budget knows "
+                "training beside them alone; leave --budget out, or set recipe.extractor = beta_vae"
+            )
         return cls(
             recipe.scores.num_images,
             recipe.vae.steps,

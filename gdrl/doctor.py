@@ -129,7 +129,7 @@ def check_gpu(config: RunConfig) -> str:
     from gdrl.training.devices import cuda_build, gpus
 
     scale = config.scale
-    training = (scale.vae, scale.disgraph, scale.contrastive)
+    training = (scale.vae, scale.encoders, scale.unmixing, scale.disgraph, scale.contrastive)
     wanted = any(section.use_gpu for section in training) or scale.mllm.gpus_per_replica > 0
     found = f"torch {version('torch')}, built for {cuda_build() or 'CPUs'}; GPUs: "
     if wanted and not gpus() and not cluster_address(scale.cluster):

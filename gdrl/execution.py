@@ -26,7 +26,7 @@ from gdrl.artifacts import (
 )
 from gdrl.config import RunConfig
 from gdrl.errors import GdrlError, StageFailed
-from gdrl.pipeline import STAGES, Decision, Stage, dependents, plan, refuse_drift, select
+from gdrl.pipeline import Decision, Stage, dependents, plan, refuse_drift, select
 from gdrl.tracking import NUM_SHOWN, MetricLog, say, write_tensorboard
 
 Session = Callable[[RunConfig], AbstractContextManager[None]]
@@ -51,7 +51,7 @@ def execute(
     *,
     artifact: str | None = None,
     overwrite: bool = False,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[Stage] | None = None,
     session: Session = ray_session,
 ) -> None:
     """Make ``artifact``, or with None every artifact that is missing.
@@ -61,11 +61,12 @@ def execute(
         ArtifactMissing: ``artifact`` needs others that are not finished.
         StageFailed: after all stages that do not need the failed one have finished.
     """
-    if overwrite:
-        _discard_drifted(config, store, artifact, stages)
     decisions = plan(config, store, stages)
+    if overwrite:
+        _discard_drifted(config, store, artifact, decisions)
+        decisions = plan(config, store, stages)
     if artifact is not None:
-        decisions = select(artifact, decisions, stages)
+        decisions = select(artifact, decisions)
     refuse_drift(decisions)
     for decision in decisions:
         if decision.action == "skip":
@@ -81,13 +82,13 @@ def execute(
 
 
 def _discard_drifted(
-    config: RunConfig, store: Store, artifact: str | None, stages: Sequence[Stage]
+    config: RunConfig, store: Store, artifact: str | None, decisions: Sequence[Decision]
 ) -> None:
     """Delete what has drifted: of a whole run, or only ``artifact`` and what depends on it."""
-    run, decisions = Run(store, config.name), plan(config, store, stages)
+    run, stages = Run(store, config.name), [decision.stage for decision in decisions]
     chosen = {stage.artifact for stage in stages}
     if artifact is not None:
-        refuse_drift(select(artifact, decisions, stages)[:-1])
+        refuse_drift(select(artifact, decisions)[:-1])
         chosen = dependents(artifact, stages)
     for decision in decisions:
         stage = decision.stage

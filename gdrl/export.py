@@ -7,7 +7,7 @@ from pathlib import Path
 from gdrl.artifacts import LocalStore, Manifest, Run
 from gdrl.artifacts.store import on_disk
 from gdrl.errors import ArtifactExists, ConfigError
-from gdrl.pipeline import STAGES, Stage
+from gdrl.pipeline import STAGE_OF
 
 
 def export(run: Run, folder: str) -> Iterator[str]:
@@ -26,33 +26,33 @@ def export(run: Run, folder: str) -> Iterator[str]:
     if "://" in folder:
         raise ConfigError(f"DIR = {folder!r}: DIR is a folder on this machine; name one")
     target = Run(LocalStore(Path(folder).absolute()), run.name)
-    for stage in STAGES:
-        manifest = run.manifest(stage.artifact)
+    for artifact in STAGE_OF:
+        manifest = run.manifest(artifact)
         if manifest is None:
             continue
-        present = _is_there(target, stage, manifest)
+        present = _is_there(target, manifest)
         if not present:
-            _copy(run, stage, manifest, target)
-        target.open(stage.artifact)
+            _copy(run, manifest, target)
+        target.open(artifact)
         word = "there" if present else "copied"
-        yield f"{word:<7} {target.store.location(f'{run.name}/{stage.artifact}')}"
+        yield f"{word:<7} {target.store.location(f'{run.name}/{artifact}')}"
     if target.manifest("report"):
         yield str(target.address("report", "index.html"))
 
 
-def _is_there(target: Run, stage: Stage, manifest: Manifest) -> bool:
-    present = target.manifest(stage.artifact)
+def _is_there(target: Run, manifest: Manifest) -> bool:
+    present = target.manifest(manifest.artifact)
     if present not in (None, manifest):
         raise ArtifactExists(
-            f"{target.store.location(f'{target.name}/{stage.artifact}')} is another artifact "
+            f"{target.store.location(f'{target.name}/{manifest.artifact}')} is another artifact "
             "of that name; choose another folder, or delete it"
         )
     return present is not None
 
 
-def _copy(run: Run, stage: Stage, manifest: Manifest, target: Run) -> None:
+def _copy(run: Run, manifest: Manifest, target: Run) -> None:
     source = run.fetch(manifest)
-    out = target.begin(stage.artifact, stage.name)
+    out = target.begin(manifest.artifact, manifest.stage)
     for entry in manifest.files:
         file = out.path / entry.path
         with on_disk(out.path, "make room there, or choose another folder"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gdrl.artifacts import Run, Store, StoredObject
 from gdrl.artifacts.manifest import MANIFEST
-from gdrl.pipeline import ANSWERS, STAGES
+from gdrl.pipeline import ANSWERS, STAGE_OF
 
 MIN_AGE_HOURS = 24.0
 """What a job uploads looks like an orphan until its manifest is there, and no upload takes days."""
@@ -60,17 +60,17 @@ def _of_run(run: Run) -> Iterator[Garbage]:
     objects = list(run.store.objects(run.name))
     reasons: dict[str, str] = {}
     needed = set[str]()
-    for stage in STAGES:
-        artifact = f"{run.name}/{stage.artifact}"
-        manifest = run.manifest(stage.artifact)
+    for artifact, stage in STAGE_OF.items():
+        folder = f"{run.name}/{artifact}"
+        manifest = run.manifest(artifact)
         if manifest is None:
             if run.store.location("").is_remote:  # a folder's commit leaves none without
-                reasons[artifact] = f"{stage.artifact} has no manifest"
+                reasons[folder] = f"{artifact} has no manifest"
             continue
-        reasons[artifact] = f"not in the manifest of {stage.artifact}"
-        reasons[f"{run.name}/training/{stage.name}"] = f"{stage.artifact} is finished"
-        tree = run.store.tree(artifact, manifest)
-        needed |= {f"{artifact}/{MANIFEST}", *(f"{tree}/{entry.path}" for entry in manifest.files)}
+        reasons[folder] = f"not in the manifest of {artifact}"
+        reasons[f"{run.name}/training/{stage}"] = f"{artifact} is finished"
+        tree = run.store.tree(folder, manifest)
+        needed |= {f"{folder}/{MANIFEST}", *(f"{tree}/{entry.path}" for entry in manifest.files)}
     for key, group in _by_folder(stored for stored in objects if stored.key not in needed):
         if reason := reasons.get(key) or reasons.get(key.rpartition("/")[0]):
             yield Garbage(key, reason, group)

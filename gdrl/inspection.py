@@ -9,7 +9,7 @@ from gdrl.artifacts import Manifest, Run, Store
 from gdrl.capacity import Estimate, Rates, Work
 from gdrl.errors import ArtifactMissing
 from gdrl.garbage import Garbage
-from gdrl.pipeline import SO_FAR, STAGES, Decision, Stage, as_set, diff, recipe_diff
+from gdrl.pipeline import SO_FAR, STAGE_OF, Decision, Stage, as_set, diff, recipe_diff, stages_of
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -42,7 +42,7 @@ def describe_run(run: Run) -> str:
     Below, as long as it is not finished, the graph of the answers so far.
     """
     rows, blocks = [], []
-    for stage in STAGES:
+    for stage in _stages(run):
         manifest = run.manifest(stage.artifact)
         if manifest is not None:
             rows.append((stage.artifact, "finished", *_when_and_how_large(manifest)))
@@ -77,15 +77,15 @@ def describe_artifact(manifest: Manifest, location: str) -> str:
 def describe_difference(old: Run, new: Run) -> str:
     """By artifact: recipe fields and metrics that differ; inputs only follow from these."""
     lines = []
-    for stage in STAGES:
-        before, after = old.manifest(stage.artifact), new.manifest(stage.artifact)
+    for artifact in STAGE_OF:
+        before, after = old.manifest(artifact), new.manifest(artifact)
         if before is None or after is None:
             if before is not after:
-                lines.append(f"{stage.artifact}  only in {(old if before else new).name}")
+                lines.append(f"{artifact}  only in {(old if before else new).name}")
             continue
         changes = recipe_diff(before.recipe, after.recipe)
         changes += diff(before.metrics, after.metrics, "metrics")
-        lines += [f"{stage.artifact}  {change}" for change in changes]
+        lines += [f"{artifact}  {change}" for change in changes]
     return "\n".join(lines) or "no difference"
 
 
@@ -122,6 +122,14 @@ def describe_capacity(
         f"scale.stream.max_in_flight={2 * chosen.replicas * work.request}"
     )
     return f"{head}\n{_columns(rows)}\n{settings}"
+
+
+def _stages(run: Run) -> tuple[Stage, ...]:
+    """Those of the extractor that its last attempt was told to use."""
+    attempts = run.store.names(f"{run.name}/attempts")
+    told = run.store.read(f"{run.name}/attempts/{attempts[-1]}/config.json") if attempts else None
+    recipe = json.loads(told)["recipe"] if told else {}
+    return stages_of(recipe.get("extractor", "beta_vae"))
 
 
 def _doublings(number: int, other: int) -> int:

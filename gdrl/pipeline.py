@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from gdrl.artifacts import Run, Store, fingerprint
-from gdrl.config import RunConfig
+from gdrl.config import Extractor, RunConfig
 from gdrl.errors import ArtifactDrift, ArtifactMissing, ConfigError
 
 
@@ -39,41 +39,46 @@ class Stage:
 STOPPING = "recipe.stopping"
 """What decides when enough has been asked: ``recipe.graph``, where it decides at all."""
 
-STAGES = (
-    Stage("prepare_data", "dataset", (), ("recipe.dataset",)),
-    Stage("train_vae", "vae", ("dataset",), ("recipe.vae",)),
-    Stage(
-        "score_images",
-        "scores",
-        ("dataset",),
-        ("recipe.attributes", "recipe.mllm", "recipe.scores", STOPPING),
+EXTRACTORS: Mapping[Extractor, tuple[Stage, ...]] = {
+    "beta_vae": (Stage("train_vae", "vae", ("dataset",), ("recipe.vae",)),),
+    "contrastive_ica": (
+        Stage("train_encoders", "encoders", ("dataset", "scores"), ("recipe.encoders",)),
+        Stage("unmix", "components", ("dataset", "encoders"), ("recipe.unmixing",)),
     ),
-    Stage(
-        "match_latents",
-        "names",
-        ("dataset", "vae", "scores"),
-        ("recipe.matching", "recipe.mllm"),
-    ),
-    Stage("build_graph", "graph", ("scores",), ("recipe.graph",)),
-    Stage(
-        "train_graph",
-        "disgraph",
-        ("dataset", "vae", "scores", "names", "graph"),
-        ("recipe.disgraph",),
-    ),
-    Stage(
-        "evaluate",
-        "evaluation",
-        ("dataset", "vae", "scores", "names", "graph", "disgraph"),
-        ("recipe.evaluation", "recipe.matching", "recipe.mllm"),
-    ),
-    Stage(
-        "report",
-        "report",
-        ("dataset", "vae", "scores", "names", "graph", "disgraph", "evaluation"),
-    ),
-)
-"""Every stage after the ones that it needs."""
+}
+"""What finds the factors, by ``recipe.extractor``; the last artifact holds them."""
+
+
+def extracted_by(extractor: Extractor) -> str:
+    """The artifact with the model that encodes images to factors and back, before the graph."""
+    return EXTRACTORS[extractor][-1].artifact
+
+
+@cache
+def stages_of(extractor: Extractor) -> tuple[Stage, ...]:
+    """Every stage of a run after the ones that it needs."""
+    extracting, extracted = EXTRACTORS[extractor], extracted_by(extractor)
+    known = (*(stage.artifact for stage in extracting[:-1]), extracted)
+    asked = ("recipe.attributes", "recipe.mllm", "recipe.scores", STOPPING)
+    named = ("recipe.extractor", "recipe.matching", "recipe.mllm")
+    measured = ("recipe.evaluation", "recipe.matching", "recipe.mllm")
+    trained = ("dataset", extracted, "scores", "names", "graph")
+    return (
+        Stage("prepare_data", "dataset", (), ("recipe.dataset",)),
+        Stage("score_images", "scores", ("dataset",), asked),
+        *extracting,
+        Stage("match_latents", "names", ("dataset", extracted, "scores"), named),
+        Stage("build_graph", "graph", ("scores",), ("recipe.graph",)),
+        Stage("train_graph", "disgraph", trained, ("recipe.disgraph",)),
+        Stage("evaluate", "evaluation", (*trained, "disgraph"), measured),
+        Stage("report", "report", ("dataset", *known, *trained[2:], "disgraph", "evaluation")),
+    )
+
+
+STAGE_OF = {
+    stage.artifact: stage.name for extractor in EXTRACTORS for stage in stages_of(extractor)
+}
+"""Every artifact that a run may hold, and the stage that makes it."""
 
 SO_FAR = "so-far.jsonl"
 """Beside a stage's checkpoints, where the stage writes one: how many ``images`` are done ``of`` how
@@ -113,13 +118,15 @@ class Decision:
     changes: tuple[Change, ...] = ()
 
 
-def plan(config: RunConfig, store: Store, stages: Sequence[Stage] = STAGES) -> list[Decision]:
-    """Decide for every stage, in the stages' order.
+def plan(config: RunConfig, store: Store, stages: Sequence[Stage] | None = None) -> list[Decision]:
+    """Decide for every stage, in the stages' order: those of the recipe's extractor, if not given.
 
     Raises:
         ConfigError: ``inputs`` names no artifact of the pipeline.
         ArtifactMissing: a borrowed artifact is not finished.
     """
+    if stages is None:
+        stages = stages_of(config.recipe.extractor)
     known = [stage.artifact for stage in stages]
     for artifact in config.inputs:
         if artifact not in known:
@@ -149,20 +156,23 @@ def refuse_drift(decisions: Sequence[Decision]) -> None:
     raise ArtifactDrift("\n".join(lines))
 
 
-def select(
-    artifact: str, decisions: Sequence[Decision], stages: Sequence[Stage] = STAGES
-) -> list[Decision]:
+def select(artifact: str, decisions: Sequence[Decision]) -> list[Decision]:
     """The decision on one artifact after those on what it needs, which must be finished.
 
     Raises:
         ArtifactMissing: naming the jobs to run first.
+        ConfigError: another extractor than the recipe's makes this artifact.
     """
-    by_artifact = {decision.stage.artifact: decision for decision in decisions}
     needed: set[str] = {artifact}
-    for stage in reversed(stages):
-        if stage.artifact in needed:
-            needed.update(stage.needs)
-    chosen = [by_artifact[stage.artifact] for stage in stages if stage.artifact in needed]
+    for decision in reversed(decisions):
+        if decision.stage.artifact in needed:
+            needed.update(decision.stage.needs)
+    chosen = [decision for decision in decisions if decision.stage.artifact in needed]
+    if not chosen:
+        raise ConfigError(
+            f"{artifact} is not made with this recipe.extractor, but by "
+            f"{' or '.join(name for name in EXTRACTORS if artifact in _artifacts(name))}; set it"
+        )
     missing = [d.stage.name for d in chosen[:-1] if d.action == "run"]
     if missing and chosen[-1].action != "skip":
         jobs = ", ".join(f"jobs/{name}.py" for name in missing)
@@ -248,6 +258,10 @@ def _section(config: RunConfig, section: str) -> Any:
 def _embedded_revision() -> str:
     weights = files("gdrl").joinpath("mllm", "tiny_llava", "model.safetensors")
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else "absent"
+
+
+def _artifacts(extractor: Extractor) -> list[str]:
+    return [stage.artifact for stage in EXTRACTORS[extractor]]
 
 
 def _is_root(decision: Decision) -> bool:

@@ -132,3 +132,9 @@ def test_replicas_that_came_and_went_have_no_rate(tmp_path: Path) -> None:
 def test_a_run_that_is_not_there_is_said(measured: Path) -> None:
     with pytest.raises(SystemExit, match="no run 'large'"):
         plan(measured, "--budget", "90")
+
+
+def test_training_that_waits_for_the_answers_is_not_simulated() -> None:
+    config = RunConfig.model_validate({"recipe": {"extractor": "contrastive_ica"}})
+    with pytest.raises(ConfigError, match=r"recipe\.extractor = contrastive_ica waits"):
+        capacity.Work.of(config)

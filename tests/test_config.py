@@ -16,7 +16,7 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_every_shipped_recipe_loads(recipes: Path) -> None:
     shipped = sorted(recipes.glob("*.toml"))
-    assert {"demo.toml", "folder.toml", "gem.toml", "gem_paper.toml"} <= {
+    assert {"contrastive_ica.toml", "demo.toml", "folder.toml", "gem.toml", "gem_paper.toml"} <= {
         path.name for path in shipped
     }
     for path in shipped:
@@ -102,7 +102,7 @@ def test_malformed_overrides_are_quoted_back(text: str) -> None:
         ("recipe.vae.betta=3", "did you mean recipe.vae.beta?"),
         ("recipe.vea.beta=3", "did you mean recipe.vae.beta?"),
         ("vae.beta=3", "did you mean recipe.vae.beta?"),
-        ("beta=3", "did you mean recipe.vae.beta or recipe.disgraph.beta?"),
+        ("beta=3", "did you mean recipe.vae.beta or recipe.unmixing.beta or recipe.disgraph.beta?"),
         ("nmae=x", "did you mean name?"),
         ("recipe.vae.zzz=3", "known here: recipe.vae.latent_dim, recipe.vae.objective"),
     ],
@@ -137,6 +137,8 @@ def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
         ("recipe.dataset.source=photos", "recipe.attributes is empty"),
         ("recipe.vae.beta.x=3", "recipe.vae.beta is a value, not a section"),
         ("recipe.dataset.image_size=128", "set recipe.vae.net = residual"),
+        ("recipe.extractor=ica", "'beta_vae' or 'contrastive_ica'"),
+        ("recipe.unmixing.num_components=21", "does not fit into latent_dim = 20"),
         ("recipe.disgraph.adversarial_weight=0.8", "set both above 0, or both to 0"),
         ("recipe.disgraph.joint_kl_weight=0.6", "set both above 0, or both to 0"),
         ("recipe.disgraph.reconstruction_weight=0", "nothing trains the decoder"),
@@ -220,3 +222,11 @@ def test_known_keys_hold_sections_and_leaves() -> None:
     assert {"recipe", "recipe.vae", "recipe.vae.beta", "scale.mllm.num_replicas"} <= set(
         known_keys()
     )
+
+
+def test_the_net_that_must_fit_the_images_is_the_extractors(recipe: Path) -> None:
+    overrides = ["recipe.dataset.image_size=128", "recipe.extractor=contrastive_ica"]
+    with pytest.raises(ConfigError, match=r"set recipe\.encoders\.net = residual"):
+        load(recipe, overrides)
+    config = load(recipe, [*overrides, "recipe.encoders.net=residual"])
+    assert config.recipe.vae.net == "conv", "which nothing trains"

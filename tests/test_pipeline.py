@@ -5,10 +5,21 @@ import pytest
 
 from fake_stages import STAGES
 from gdrl.artifacts import LocalStore, Run
-from gdrl.config import RunConfig
+from gdrl.config import Extractor, RunConfig
 from gdrl.errors import ArtifactDrift, ArtifactMissing, ConfigError
-from gdrl.pipeline import STAGES as REAL_STAGES
-from gdrl.pipeline import Change, as_set, dependents, diff, plan, recipe_diff, refuse_drift, select
+from gdrl.pipeline import (
+    EXTRACTORS,
+    Change,
+    as_set,
+    dependents,
+    diff,
+    extracted_by,
+    plan,
+    recipe_diff,
+    refuse_drift,
+    select,
+    stages_of,
+)
 
 Configure = Callable[..., RunConfig]
 RunFakes = Callable[..., None]
@@ -18,15 +29,18 @@ def actions(config: RunConfig, store: LocalStore) -> dict[str, str]:
     return {d.stage.artifact: d.action for d in plan(config, store, STAGES)}
 
 
-def test_every_stage_comes_after_what_it_needs() -> None:
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_every_stage_comes_after_what_it_needs(extractor: Extractor) -> None:
     made: set[str] = set()
-    for stage in REAL_STAGES:
+    for stage in stages_of(extractor):
         assert made.issuperset(stage.needs)
         made.add(stage.artifact)
 
 
-def test_every_section_that_a_stage_reads_exists(store: LocalStore) -> None:
-    config = RunConfig.model_validate({"recipe": {"graph": {"interval_width": 0.1}}})
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_every_section_that_a_stage_reads_exists(extractor: Extractor, store: LocalStore) -> None:
+    recipe = {"extractor": extractor, "graph": {"interval_width": 0.1}}
+    config = RunConfig.model_validate({"recipe": recipe})
     for decision in plan(config, store):
         assert set(decision.recipe) == set(decision.stage.reads)
 
@@ -51,16 +65,43 @@ def test_drift_of_what_stops_the_questions_names_what_is_set(store: LocalStore) 
 
 
 def test_every_recipe_section_is_read_by_a_stage_or_the_study() -> None:
-    read = {section for stage in REAL_STAGES for section in stage.reads}
+    read = {section for name in EXTRACTORS for stage in stages_of(name) for section in stage.reads}
     fields = type(RunConfig().recipe).model_fields
     of_the_study = {"recipe.contrastive", "recipe.study"}  # jobs/lpcm_study.py is no pipeline
     assert read == {f"recipe.{name}" for name in fields} - of_the_study | {"recipe.stopping"}
 
 
 def test_training_and_scoring_do_not_wait_for_each_other() -> None:
-    assert "scores" not in dependents("vae", REAL_STAGES)
-    assert "vae" not in dependents("scores", REAL_STAGES)
-    assert dependents("vae", REAL_STAGES) == {"vae", "names", "disgraph", "evaluation", "report"}
+    stages = stages_of("beta_vae")
+    assert "scores" not in dependents("vae", stages)
+    assert "vae" not in dependents("scores", stages)
+    assert dependents("vae", stages) == {"vae", "names", "disgraph", "evaluation", "report"}
+
+
+def test_contrastive_pairs_wait_for_the_answers_and_the_graph_does_not_wait_for_them() -> None:
+    stages = stages_of("contrastive_ica")
+    assert {"encoders", "components", "names"} <= dependents("scores", stages)
+    assert "graph" not in dependents("encoders", stages)
+    names = {stage.artifact: stage for stage in stages}["names"]
+    assert extracted_by("contrastive_ica") == "components"
+    assert names.needs == ("dataset", "components", "scores")
+
+
+def test_another_extractor_drifts_by_its_own_name(store: LocalStore) -> None:
+    def recipe(extractor: str) -> Mapping[str, Any]:
+        config = RunConfig.model_validate({"recipe": {"extractor": extractor}})
+        (names,) = [d for d in plan(config, store) if d.stage.artifact == "names"]
+        return names.recipe
+
+    changed = recipe_diff(recipe("beta_vae"), recipe("contrastive_ica"))
+    assert changed == [Change("recipe.extractor", "beta_vae", "contrastive_ica")]
+
+
+def test_an_artifact_of_another_extractor_names_the_setting(store: LocalStore) -> None:
+    config = RunConfig.model_validate({"recipe": {"extractor": "contrastive_ica"}})
+    decisions = plan(config, store)
+    with pytest.raises(ConfigError, match=r"not made with this recipe\.extractor, but by beta_vae"):
+        select("vae", decisions)
 
 
 def test_a_new_run_is_all_to_do(configure: Configure, store: LocalStore) -> None:
@@ -143,10 +184,10 @@ def test_one_artifact_needs_its_ancestors_finished(
 ) -> None:
     decisions = plan(configure(), store, STAGES)
     with pytest.raises(ArtifactMissing, match=r"run jobs/prepare_data\.py, jobs/score_images\.py"):
-        select("graph", decisions, STAGES)
+        select("graph", decisions)
     run_fakes(configure(), artifact="dataset")
     run_fakes(configure(), artifact="scores")
-    chosen = select("graph", plan(configure(), store, STAGES), STAGES)
+    chosen = select("graph", plan(configure(), store, STAGES))
     assert [(d.stage.artifact, d.action) for d in chosen] == [
         ("dataset", "skip"),
         ("scores", "skip"),

@@ -6,6 +6,7 @@ errors.
 """
 
 from gdrl.config.dataset import CELEBA, GRID_WORLDS, S3, WORLDS, CorrelationRecipe, DatasetRecipe
+from gdrl.config.extractor import EncodersRecipe, Extractor, UnmixingRecipe
 from gdrl.config.method import (
     DisGraphRecipe,
     EvaluationRecipe,
@@ -31,7 +32,9 @@ __all__ = [
     "CorrelationRecipe",
     "DatasetRecipe",
     "DisGraphRecipe",
+    "EncodersRecipe",
     "EvaluationRecipe",
+    "Extractor",
     "GraphRecipe",
     "MLLMRecipe",
     "MLLMScale",
@@ -48,5 +51,6 @@ __all__ = [
     "StudyRow",
     "Tracking",
     "TrainScale",
+    "UnmixingRecipe",
     "VaeRecipe",
 ]

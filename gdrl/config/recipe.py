@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from gdrl.config.dataset import DatasetRecipe
+from gdrl.config.extractor import EncodersRecipe, Extractor, UnmixingRecipe
 from gdrl.config.method import (
     DisGraphRecipe,
     EvaluationRecipe,
@@ -25,7 +26,12 @@ class Recipe(Section):
     attributes: tuple[str, ...] | Literal["discover"] = ()
     """Names to ask the MLLM about; empty takes the world's own attributes. ``discover`` has the
     MLLM propose them and keeps the proposal in ``scores/attributes.json``."""
+    extractor: Extractor = "beta_vae"
+    """What finds the factors, which are the graph's nodes. ``beta_vae`` trains while the MLLM
+    answers; ``contrastive_ica`` learns from the answers, so it waits for them."""
     vae: VaeRecipe = VaeRecipe()
+    encoders: EncodersRecipe = EncodersRecipe()
+    unmixing: UnmixingRecipe = UnmixingRecipe()
     mllm: MLLMRecipe = MLLMRecipe()
     scores: ScoresRecipe = ScoresRecipe()
     matching: MatchingRecipe = MatchingRecipe()
@@ -57,9 +63,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _net_for_size(self) -> "Recipe":
-        if self.vae.net == "conv" and self.dataset.image_size != 64:
+        section = {"beta_vae": "vae", "contrastive_ica": "encoders"}[self.extractor]
+        if getattr(self, section).net == "conv" and self.dataset.image_size != 64:
             raise ValueError(
-                f"recipe.vae.net = conv is built for 64 pixels, and recipe.dataset.image_size = "
-                f"{self.dataset.image_size}; set recipe.vae.net = residual"
+                f"recipe.{section}.net = conv is built for 64 pixels, and "
+                f"recipe.dataset.image_size = {self.dataset.image_size}; set "
+                f"recipe.{section}.net = residual"
             )
         return self

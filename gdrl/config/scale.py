@@ -88,6 +88,8 @@ class Scale(Section):
     cluster: ClusterScale = ClusterScale()
     vae: TrainScale = TrainScale()
     disgraph: TrainScale = TrainScale()
+    encoders: TrainScale = TrainScale()
+    unmixing: TrainScale = TrainScale()
     contrastive: TrainScale = TrainScale()
     mllm: MLLMScale = MLLMScale()
     stream: StreamScale = StreamScale()

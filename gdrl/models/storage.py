@@ -12,13 +12,17 @@ from torch import Tensor
 from gdrl.errors import ArtifactCorrupt, ArtifactMissing, ConfigError
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
+from gdrl.models.image_answer_encoders import ImageAnswerEncoders
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 
 
 def save_model(
-    model: BetaVae, folder: Path, weights: Mapping[str, Tensor] | None = None, **notes: object
+    model: BetaVae | ImageAnswerEncoders,
+    folder: Path,
+    weights: Mapping[str, Tensor] | None = None,
+    **notes: object,
 ) -> None:
     """Write weights and description; ``weights`` stands in for the module's own."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,19 +37,15 @@ def load_model(folder: Path) -> BetaVae:
 
     Raises:
         ArtifactMissing: one of the two files is not there.
-        ArtifactCorrupt: the description names no known model, or the weights do not fit it exactly.
+        ArtifactCorrupt: the description names no known model, one without a decoder, or the weights
+            do not fit it exactly.
     """
-    for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ArtifactMissing(f"{folder / name} does not exist: train the model first")
-    model = _build(folder / DESCRIPTION)
-    try:
-        model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
-    except (RuntimeError, SafetensorError) as error:
+    model = _load(folder)
+    if not isinstance(model, BetaVae):
         raise ArtifactCorrupt(
-            f"{folder / WEIGHTS} does not fit {DESCRIPTION}; train the model again: {error}"
-        ) from error
-    return model.eval()
+            f"{folder} holds {model.kind}, which decode nothing: load the run's components"
+        )
+    return model
 
 
 def load_graph_vae(folder: Path) -> GraphVae:
@@ -62,15 +62,43 @@ def load_graph_vae(folder: Path) -> GraphVae:
     return model
 
 
-def _build(path: Path) -> BetaVae:
+def load_encoders(folder: Path) -> ImageAnswerEncoders:
+    """As :func:`load_model`, of both encoders of a contrastive pair.
+
+    Raises:
+        ArtifactCorrupt: the folder holds another kind of model.
+    """
+    model = _load(folder)
+    if not isinstance(model, ImageAnswerEncoders):
+        raise ArtifactCorrupt(f"{folder} holds a {model.kind}: load the run's encoders")
+    return model
+
+
+def _load(folder: Path) -> BetaVae | ImageAnswerEncoders:
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ArtifactMissing(f"{folder / name} does not exist: train the model first")
+    model = _build(folder / DESCRIPTION)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise ArtifactCorrupt(
+            f"{folder / WEIGHTS} does not fit {DESCRIPTION}; train the model again: {error}"
+        ) from error
+    return model.eval()
+
+
+def _build(path: Path) -> BetaVae | ImageAnswerEncoders:
     try:
         description: dict[str, Any] = json.loads(path.read_text())
-        kind, latent_dim = description["kind"], description["latent_dim"]
-        nets = description["net"], description["image_size"]
+        kind, nets = description["kind"], (description["net"], description["image_size"])
         if kind == BetaVae.kind:
-            return BetaVae(latent_dim, *nets)
+            return BetaVae(description["latent_dim"], *nets)
         if kind == GraphVae.kind:
-            return GraphVae(latent_dim, description["num_layers"], *nets)
+            return GraphVae(description["latent_dim"], description["num_layers"], *nets)
+        if kind == ImageAnswerEncoders.kind:
+            widths = description["num_attributes"], description["feature_dim"]
+            return ImageAnswerEncoders(*widths, *nets)
     except (json.JSONDecodeError, KeyError, TypeError, ConfigError) as error:
         raise ArtifactCorrupt(f"{path} does not describe a model: {error!r}") from error
     raise ArtifactCorrupt(f"{path} describes a {kind!r}, which this version cannot build")

@@ -49,9 +49,10 @@ def write_headline(
     sentences = [
         _on_factors(dataset, metrics, factors, num_attributes),
         _on_relations(relations),
-        _on_truth(metrics, has_truth, bool(evaluation)),
+        _on_truth(metrics, has_truth, bool(evaluation), sources.extractor),
     ]
-    return Headline(sentences, _figures(metrics, num_attributes, factors, relations))
+    figures = _figures(metrics, num_attributes, factors, relations, sources.extractor)
+    return Headline(sentences, figures)
 
 
 def _on_factors(
@@ -103,7 +104,9 @@ def _move(pair: Relation, direction: str) -> str:
     return f"{_named(pair, 'target')} is {direction} likely ({signed(pair.measured)}{interval})"
 
 
-def _on_truth(metrics: Mapping[str, float], has_truth: bool, is_evaluated: bool) -> str:
+def _on_truth(
+    metrics: Mapping[str, float], has_truth: bool, is_evaluated: bool, extractor: str
+) -> str:
     if not is_evaluated:
         return "Nothing has been evaluated yet, so nothing here says how far to trust it."
     if not has_truth:
@@ -121,8 +124,8 @@ def _on_truth(metrics: Mapping[str, float], has_truth: bool, is_evaluated: bool)
         parts.append(f"{percent(metrics['sign_accuracy'])} of their signs are right")
     if "mse_ratio" in metrics:
         parts.append(
-            "the decoder that uses the graph makes "
-            f"{number(metrics['mse_ratio'])} times the β-VAE’s error on images it has not seen"
+            f"the decoder that uses the graph makes {number(metrics['mse_ratio'])} times the "
+            f"{extractor}’s error on images it has not seen"
         )
     if not parts:
         return "The world’s truth is known, but the evaluation holds no figure to compare with it."
@@ -134,11 +137,14 @@ def _figures(
     num_attributes: int,
     factors: Factors,
     relations: Relations | None,
+    extractor: str,
 ) -> list[Figure]:
     figures = []
     if "matched_attributes" in metrics:
-        before = metrics.get("vae_matched_attributes")
-        note = f"{count(before)} by the β-VAE alone" if before is not None else "held-out images"
+        before = metrics.get("extractor_matched_attributes")
+        note = (
+            f"{count(before)} by the {extractor} alone" if before is not None else "held-out images"
+        )
         value = f"{count(metrics['matched_attributes'])} / {num_attributes}"
         figures.append(Figure(value, "attributes matched to a latent", note))
     if factors.named:
@@ -153,7 +159,7 @@ def _figures(
         ("edge_auroc", "edge AUROC", "0.5 is chance", number),
         ("sign_accuracy", "signs right", "of the true edges", percent),
         ("direction_accuracy", "directions right", "of the asymmetric pairs", percent),
-        ("mse_ratio", "error, DisGraph : β-VAE", "below 1 is better than the β-VAE", number),
+        ("mse_ratio", f"error, DisGraph : {extractor}", "below 1: the graph helps", number),
         ("psnr", "PSNR in dB", "unseen images", compact),
     ]
     for name, label, note, write in listed:

@@ -34,8 +34,9 @@ def write_report(
 ) -> None:
     """Write ``out/index.html``: one file with no address in it, to be opened from anywhere.
 
-    ``artifacts`` maps names (``dataset``, ``vae``, ``scores``, ``names``, ``graph``, ``disgraph``,
-    ``evaluation``) to their folders, ``manifests`` to their manifests. What is missing is said to
+    ``artifacts`` maps names (``dataset``, ``vae`` or ``encoders`` and ``components``, ``scores``,
+    ``names``, ``graph``, ``disgraph``, ``evaluation``) to their folders, ``manifests`` to their
+    manifests. What is missing is said to
     be missing. Raises what reading a damaged file raises (``JSONDecodeError``, ``OSError``).
     """
     sources = Sources(artifacts, manifests)
@@ -87,23 +88,38 @@ def _findings(sources: Sources) -> dict[str, Any]:
         "factors": factors,
         "first_names": read_first_names(sources),
         "interventions": read_interventions(sources),
-        "errors": _errors(evaluation),
+        "errors": _errors(evaluation, sources.extractor),
         "reconstructions": embed_if_present(
             sources.file("evaluation", "reconstructions.png"), lossless=True
         ),
+        "extractor": sources.extractor,
         "curves": [
-            ("β-VAE", draw_curves(sources.json_lines("vae", "metrics.jsonl"))),
-            ("DisGraph", draw_curves(sources.json_lines("disgraph", "metrics.jsonl"))),
+            (title, draw_curves(sources.json_lines(artifact, "metrics.jsonl")))
+            for artifact, title in _trained(sources).items()
         ],
         "respondent": read_respondent(sources),
         "record": read_record(sources),
     }
 
 
-def _errors(evaluation: dict[str, Any]) -> list[tuple[str, float]]:
+def _trained(sources: Sources) -> dict[str, str]:
+    """Artifacts whose training is drawn, and what to call them."""
+    contrastive = {
+        "encoders": "Encoders of images and answers",
+        "components": "Decoder of components",
+    }
+    extracting = contrastive if sources.is_contrastive else {"vae": "β-VAE"}
+    return {**extracting, "disgraph": "DisGraph"}
+
+
+def _errors(evaluation: dict[str, Any], extractor: str) -> list[tuple[str, float]]:
     """What the two models get wrong on images that no training stage saw."""
     metrics = evaluation.get("metrics") or {}
-    labels = {"vae_mse": "β-VAE error (MSE)", "mse": "DisGraph error (MSE)", "psnr": "PSNR, dB"}
+    labels = {
+        "extractor_mse": f"{extractor} error (MSE)",
+        "mse": "DisGraph error (MSE)",
+        "psnr": "PSNR, dB",
+    }
     found = ((label, finite(metrics.get(name))) for name, label in labels.items())
     return [(label, value) for label, value in found if value is not None]
 

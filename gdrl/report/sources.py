@@ -18,6 +18,16 @@ class Sources:
     artifacts: Mapping[str, Path]
     manifests: Mapping[str, Mapping[str, Any]]
 
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether the factors are unmixed features of contrastive pairs."""
+        return "components" in self.artifacts or "encoders" in self.artifacts
+
+    @property
+    def extractor(self) -> str:
+        """What found the factors, before the graph."""
+        return "contrastive ICA" if self.is_contrastive else "β-VAE"
+
     def file(self, artifact: str, name: str) -> Path | None:
         """The file ``name`` of ``artifact``, or ``None`` where either does not exist."""
         folder = self.artifacts.get(artifact)

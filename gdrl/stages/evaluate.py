@@ -19,6 +19,7 @@ from gdrl.distributed.serve import serving
 from gdrl.graph import CorrelationGraph, auroc, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
+from gdrl.pipeline import extracted_by
 from gdrl.stages.interventions import NUM_VALUES, draw_interventions
 from gdrl.stages.naming import LatentRow, latent_rows, name_latents
 
@@ -36,23 +37,24 @@ class Measured:
 
 
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
-    """Measure β-VAE and DisGraph side by side on the test split, and draw what they do."""
+    """Measure extractor and DisGraph side by side on the test split, and draw what they do."""
     recipe, matching = config.recipe.evaluation, config.recipe.matching
-    vae, factors = Representation.load(inputs["vae"]), FactorModel.open(inputs["disgraph"])
+    extracted = Representation.load(inputs[extracted_by(config.recipe.extractor)])
+    factors = FactorModel.open(inputs["disgraph"])
     disgraph = factors.representation
     test, scores = load_images(inputs["dataset"], "test"), read_scores(inputs["scores"])
     scored = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
-    before, after = (_measure(model, scored, test.pixels) for model in (vae, disgraph))
+    before, after = (_measure(model, scored, test.pixels) for model in (extracted, disgraph))
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
         naming = name_latents(disgraph, after.scored_codes, scores, matching, mllm.answer)
     unaligned = match(before.scored_codes, scores.levels, matching.threshold)
-    vae_latents = _with_auroc(latent_rows(unaligned, scores.attributes), before.codes, test)
+    extracted_latents = _with_auroc(latent_rows(unaligned, scores.attributes), before.codes, test)
     latents = _with_auroc(naming.rows(), after.codes, test)
     graph = _graph_section(inputs)
     metrics = {
         **_reconstruction_metrics(test.pixels, before.rebuilt, after.rebuilt),
-        **_matching_metrics(latents, vae_latents, recipe),
-        **_disentanglement_metrics({"": after.codes, "vae_": before.codes}, test, recipe),
+        **_matching_metrics(latents, extracted_latents, recipe),
+        **_disentanglement_metrics({"": after.codes, "extractor_": before.codes}, test, recipe),
         **_relation_metrics(graph, recipe),
     }
     rows = np.stack([test.pixels, before.rebuilt, after.rebuilt])[:, :NUM_PICTURES]
@@ -95,7 +97,7 @@ def _with_auroc(
 
 
 def _matching_metrics(
-    latents: Sequence[LatentRow], vae_latents: Sequence[LatentRow], recipe: EvaluationRecipe
+    latents: Sequence[LatentRow], extracted: Sequence[LatentRow], recipe: EvaluationRecipe
 ) -> dict[str, float]:
     """How many attributes have a latent of their own, and on how many both witnesses agree."""
 
@@ -106,23 +108,23 @@ def _matching_metrics(
     metrics = {"num_named": len(named), "agreeing_witnesses": sum(row["agree"] for row in named)}
     if any(row["auroc"] is not None for row in named):
         metrics["matched_attributes"] = matched(latents)
-        metrics["vae_matched_attributes"] = matched(vae_latents)
+        metrics["extractor_matched_attributes"] = matched(extracted)
         metrics["lowest_auroc"] = min(row["auroc"] for row in named if row["auroc"] is not None)
     return metrics
 
 
 def _reconstruction_metrics(
     originals: UInt8[ndarray, "n height width 3"],
-    by_vae: UInt8[ndarray, "n height width 3"],
+    by_extractor: UInt8[ndarray, "n height width 3"],
     by_disgraph: UInt8[ndarray, "n height width 3"],
 ) -> dict[str, float]:
-    truth, vae, disgraph = (x / np.float32(255) for x in (originals, by_vae, by_disgraph))
-    error, vae_error = measure.mse(truth, disgraph), measure.mse(truth, vae)
+    truth, before, after = (x / np.float32(255) for x in (originals, by_extractor, by_disgraph))
+    error, error_before = measure.mse(truth, after), measure.mse(truth, before)
     return {
         "mse": error,
-        "vae_mse": vae_error,
-        "mse_ratio": error / vae_error,
-        "psnr": measure.psnr(truth, disgraph),
+        "extractor_mse": error_before,
+        "mse_ratio": error / error_before,
+        "psnr": measure.psnr(truth, after),
     }
 
 

@@ -9,16 +9,19 @@ from gdrl.data.scores import read_scores
 from gdrl.data.table import load_images
 from gdrl.distributed.serve import serving
 from gdrl.models.representation import Representation
+from gdrl.pipeline import extracted_by
 from gdrl.stages.naming import name_latents
 
 
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
-    """Match the β-VAE's latents to the scored attributes and have the traversals named."""
+    """Match the extracted latents to the scored attributes and have the traversals named."""
     scores = read_scores(inputs["scores"])
     pixels = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
-    vae = Representation.load(inputs["vae"])
+    found = Representation.load(inputs[extracted_by(config.recipe.extractor)])
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
-        naming = name_latents(vae, vae.encode(pixels), scores, config.recipe.matching, mllm.answer)
+        naming = name_latents(
+            found, found.encode(pixels), scores, config.recipe.matching, mllm.answer
+        )
     for latent, strip in enumerate(naming.strips):
         save_grid(out.path / f"strips/latent-{latent:02d}.png", strip)
     rows = naming.rows()

@@ -1,4 +1,4 @@
-"""The joint stage: from beta-VAE, names, scores and measured graph to a DisGraph."""
+"""The joint stage: from extracted factors, names, scores and measured graph to a DisGraph."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -51,17 +51,17 @@ SCORED_ORDER = 1
 
 
 def train(job: TrainingJob) -> None:
-    """Train on ``dataset``, ``vae``, ``names``, ``scores`` and ``graph``.
+    """Train on ``dataset``, ``extracted``, ``names``, ``scores`` and ``graph``.
 
-    Publishes model.safetensors, model.json, graph.json (measured intervals, learned weights),
-    names.json and metrics.jsonl.
+    ``extracted`` is a beta-VAE, or components. Publishes model.safetensors, model.json, graph.json
+    (measured intervals, learned weights), names.json and metrics.jsonl.
 
     Raises:
         ConfigError: workers that cannot share a batch evenly, parts of a batch for a term that is
             of all of it, or ZeRO-3.
         DataError: the data set cannot be read, the scores are not its own, or the graph is not of
             their attributes.
-        ArtifactMissing, ArtifactCorrupt: no usable beta-VAE.
+        ArtifactMissing, ArtifactCorrupt: no usable model in ``extracted``.
         TrainingFailed: the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(DisGraphRecipe, job.recipe)
@@ -127,18 +127,19 @@ def begin(
 ) -> tuple[GraphVae, Assignment]:
     """What training starts from, and which latents are to carry which attributes.
 
-    From ``vae``: the beta-VAE behind a graph, its latents turned so that more of one is more of its
-    attribute. From nothing: nets of its shape, and latents in the order of the attributes.
+    From ``extracted``: that model behind a graph, its latents turned so that more of one is more of
+    its attribute. From nothing: nets of its shape, and latents in the order of the attributes.
     """
-    vae = load_model(inputs["vae"])
-    model = GraphVae(vae.latent_dim, recipe.num_layers, vae.net, vae.image_size)
+    extracted = load_model(inputs["extracted"])
+    shape = extracted.latent_dim, recipe.num_layers, extracted.net, extracted.image_size
+    model = GraphVae(*shape)
     if not recipe.warm_start:
-        return model, assign_in_order(attributes, vae.latent_dim)
-    mean, logvar = posterior(vae, pixels[:1024])
+        return model, assign_in_order(attributes, extracted.latent_dim)
+    mean, logvar = posterior(extracted, pixels[:1024])
     kl = losses.kl_by_latent(mean, logvar).numpy()
     complete = bool(recipe.alignment_weight)
     assignment = assign(inputs["names"], kl, attributes, complete=complete)
-    model.load_state_dict(vae.state_dict(), strict=False)
+    model.load_state_dict(extracted.state_dict(), strict=False)
     model.flip_latents(assignment.signs)
     return model, assignment
 

@@ -11,13 +11,22 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from gdrl.config import ContrastiveRecipe, DisGraphRecipe, TrainScale, VaeRecipe
+from gdrl.config import (
+    ContrastiveRecipe,
+    DisGraphRecipe,
+    EncodersRecipe,
+    TrainScale,
+    UnmixingRecipe,
+    VaeRecipe,
+)
 
 PUBLISHED = "published"
 """Folder of a checkpoint that holds what goes into the artifact."""
 
 _SECTIONS: dict[type[BaseModel], str] = {
     VaeRecipe: "vae",
+    EncodersRecipe: "encoders",
+    UnmixingRecipe: "unmixing",
     DisGraphRecipe: "disgraph",
     ContrastiveRecipe: "contrastive",
 }

@@ -25,7 +25,8 @@ def _recipes(root: Path) -> list[Path]:
 
 
 def _train_scales(config: RunConfig) -> dict[str, TrainScale]:
-    return {"vae": config.scale.vae, "disgraph": config.scale.disgraph}
+    names = ("vae", "encoders", "unmixing", "disgraph")
+    return {name: getattr(config.scale, name) for name in names}
 
 
 def test_it_holds_where_and_how_wide_and_nothing_else(root: Path) -> None:

@@ -8,7 +8,7 @@ from seaweed import Seaweed
 
 from fake_stages import STAGES
 from gdrl import cli
-from gdrl.artifacts import Storage, Store
+from gdrl.artifacts import Run, Storage, Store
 from gdrl.config import RunConfig
 from gdrl.execution import execute
 
@@ -43,6 +43,17 @@ def test_a_stage_at_work_says_how_far_it_is_and_what_graph_that_gives(
     assert status.endswith(
         "graph of 256 images, widest interval 0.24\n  hat  ->  bald  -0.50  -0.61 to -0.40\n"
     )
+
+
+def test_a_run_of_another_extractor_lists_what_that_makes(
+    gdrl: Gdrl, configure: Callable[..., RunConfig], filled: Store
+) -> None:
+    config = configure(extractor="contrastive_ica")
+    Run(filled, "demo").attempt(config.model_dump(mode="json"))
+    lines = gdrl("status", "demo").splitlines()
+    listed = [line.split()[0] for line in lines]
+    assert listed[:4] == ["dataset", "scores", "encoders", "components"]
+    assert "vae" not in listed
 
 
 @pytest.mark.usefixtures("runs")

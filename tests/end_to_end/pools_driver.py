@@ -9,8 +9,9 @@ from pathlib import Path
 from gdrl import settings
 from gdrl.artifacts import Storage, open_store
 from gdrl.execution import execute
-from gdrl.pipeline import STAGES
+from gdrl.pipeline import stages_of
 
 config = settings.load(Path(sys.argv[1]), sys.argv[2:])
-stages = [stage for stage in STAGES if stage.artifact in ("dataset", "vae", "scores")]
+at_once = ("dataset", "vae", "scores")
+stages = [stage for stage in stages_of("beta_vae") if stage.artifact in at_once]
 execute(config, open_store(Storage.of(config)), stages=stages)

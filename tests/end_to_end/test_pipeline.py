@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gdrl.models.factor_model import FactorModel
+
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ["dataset", "vae", "scores", "names", "graph", "disgraph", "evaluation", "report"]
 SMALL = [
@@ -108,6 +110,22 @@ def test_a_job_redoes_one_stage(storage: Path, tmp_path: Path) -> None:
     run(arguments)
     old, new = (json.loads((s / "demo/graph/graph.json").read_text()) for s in (storage, copy))
     assert old == new
+
+
+def test_contrastive_components_take_the_place_of_latents(storage: Path) -> None:
+    """The second extractor on the first one's images and answers, to a report."""
+    borrowed = 'inputs={dataset="demo",scores="demo"}'
+    pairs = ["recipe.encoders.steps=30", "recipe.encoders.batch_size=64"]
+    said = ["name=ica", "recipe.extractor=contrastive_ica", "recipe.unmixing.steps=12", *pairs]
+    done = run(demo(storage, borrowed, *said))
+    assert "done  unmix" in done.stdout
+    assert "train_vae" not in done.stdout
+    assert (storage / "ica/report/index.html").is_file()
+    model = FactorModel.load(storage / "ica/disgraph")
+    assert len(model.names) == 12
+    listed = gdrl("status", "ica", "--storage", str(storage)).stdout
+    assert "components  finished" in listed
+    assert "inputs" not in gdrl("diff", "demo", "ica", "--storage", str(storage)).stdout
 
 
 def test_goes_on_after_the_driver_was_killed(tmp_path: Path) -> None:

@@ -149,6 +149,18 @@ def test_a_missing_artifact_is_said_to_be_missing(
         assert len(page.all("p", "missing")) >= 2
 
 
+def test_another_extractor_is_called_by_its_name(run: Run, tmp_path: Path) -> None:
+    page = page_of(run, tmp_path)
+    assert "contrastive ICA" not in page.text
+    for made in ("encoders", "components"):
+        run.artifacts[made] = run.artifacts["vae"]
+    page = page_of(run.without("vae"), tmp_path)
+    assert "β-VAE" not in page.text
+    assert "2 by the contrastive ICA alone" in page.text
+    titles = ["Encoders of images and answers", "Decoder of components", "DisGraph"]
+    assert [title for title in titles if title in page.text] == titles
+
+
 def test_photographs_have_no_truth_and_the_page_says_so(run: Run, tmp_path: Path) -> None:
     evaluation = json.loads((run.artifacts["evaluation"] / "evaluation.json").read_text())
     graph = evaluation["graph"] | {"truth": None}

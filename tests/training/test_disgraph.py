@@ -28,10 +28,10 @@ from gdrl.training.annotations import (
 )
 from gdrl.training.joint import Batch, JointObjective, draw_view
 from tests.training.processes import run_ranks
+from tests.training.squares import ATTRIBUTES, write_scores
 
 COVARIANCE_WORKER = Path(__file__).parent / "covariance_worker.py"
 LATENT_DIM = 6
-ATTRIBUTES = ("red", "left")
 RECIPE = DisGraphRecipe(
     steps=4, batch_size=16, scored_per_batch=8, precision="fp32", adversarial_weight=0.0
 )
@@ -66,11 +66,11 @@ def measured() -> CorrelationGraph:
 @pytest.fixture
 def inputs(dataset: Path, measured: CorrelationGraph, tmp_path: Path) -> dict[str, Path]:
     """What the joint stage needs: an untrained VAE, true factors as scores, "left" matched."""
-    folders = {name: tmp_path / name for name in ("vae", "names", "scores", "graph")}
+    folders = {name: tmp_path / name for name in ("extracted", "names", "scores", "graph")}
     for folder in folders.values():
         folder.mkdir()
     torch.manual_seed(0)
-    save_model(BetaVae(LATENT_DIM), folders["vae"])
+    save_model(BetaVae(LATENT_DIM), folders["extracted"])
     write_names(folders["names"], {"left": (2, -1)})
     write_scores(folders["scores"], dataset)
     measured.save(folders["graph"] / "graph.json")
@@ -85,15 +85,6 @@ def write_names(folder: Path, matched: dict[str, tuple[int, int]]) -> None:
     for attribute, (index, sign) in matched.items():
         rows[index] |= {"attribute": attribute, "sign": sign}
     (folder / "names.json").write_text(json.dumps({"latents": rows}))
-
-
-def write_scores(folder: Path, dataset: Path, shift: int = 0) -> None:
-    images = load_images(dataset, "train")
-    ids = np.repeat(images.ids + shift, len(ATTRIBUTES))
-    levels = 5.0 * np.stack([images.factors[name] for name in ATTRIBUTES], axis=1).ravel()
-    asked = list(ATTRIBUTES) * len(images)
-    table = pa.table({"id": ids, "attribute": asked, "expectation": levels})
-    pq.write_table(table, folder / "scores.parquet")
 
 
 def test_a_run_publishes_a_model_a_graph_and_names(job, reports, inputs, measured) -> None:
@@ -119,7 +110,7 @@ def test_alignment_puts_each_attribute_into_its_latent(job, reports, inputs, dat
     rows = json.loads((published / "names.json").read_text())["latents"]
     test = load_images(dataset, "test")
     codes = Representation.load(published).encode(test.pixels)
-    untrained = Representation.load(inputs["vae"]).encode(test.pixels)
+    untrained = Representation.load(inputs["extracted"]).encode(test.pixels)
     for row in (row for row in rows if row["attribute"]):
         answers = test.factors[row["attribute"]][:, None]
         before = auroc(untrained, answers)[row["index"], 0]
@@ -153,7 +144,7 @@ def test_a_diverging_run_ends_with_its_step_and_terms(job, inputs) -> None:
 
 def test_a_fresh_start_takes_the_shape_of_the_vae_and_none_of_its_weights(inputs, dataset) -> None:
     pixels = load_images(dataset, "train").pixels
-    vae = load_model(inputs["vae"]).state_dict()
+    vae = load_model(inputs["extracted"]).state_dict()
     for warm in (True, False):
         recipe = RECIPE.model_copy(update={"warm_start": warm})
         torch.manual_seed(1)
@@ -250,10 +241,10 @@ def test_with_no_match_at_all_training_ends_in_a_model_without_names(job, report
 
 
 def test_a_collapsed_latent_keeps_finite_levels_and_no_strength(job, reports, inputs) -> None:
-    model = load_model(inputs["vae"])
+    model = load_model(inputs["extracted"])
     with torch.no_grad():
         model.encoder.mean.weight[2] = 0
-    save_model(model, inputs["vae"])
+    save_model(model, inputs["extracted"])
     frozen = UNSUPERVISED.model_copy(update={"learning_rate": 1e-12})
     disgraph.train(job(frozen, **inputs))
     rows = json.loads((reports.checkpoints[4] / "published/names.json").read_text())["latents"]
@@ -362,7 +353,7 @@ def test_of_more_attributes_than_latents_the_matched_and_the_first_get_one(tmp_p
 def test_more_attributes_than_latents_train_and_keep_their_measured_edges(
     job, reports, inputs, measured
 ) -> None:
-    save_model(BetaVae(1), inputs["vae"])
+    save_model(BetaVae(1), inputs["extracted"])
     write_names(inputs["names"], {})
     disgraph.train(job(RECIPE, **inputs))
     published = reports.checkpoints[4] / "published"

@@ -1,0 +1,60 @@
+"""The second extractor of factors: contrastive pairs, then linear ICA (Liu et al., 2402.06223)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gdrl.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+
+Extractor = Literal["beta_vae", "contrastive_ica"]
+
+
+class EncodersRecipe(Section):
+    """Two encoders by symmetric InfoNCE: one of images, one of what the MLLM answers about them."""
+
+    feature_dim: PositiveInt = 32
+    """Width of both encoders' features; the cosine between them is what is learned."""
+    net: Literal["conv", "residual"] = "conv"
+    """Of the image encoder, as in ``recipe.vae.net``; the joint stage takes it over."""
+    temperature: PositiveFloat = 0.05
+    steps: PositiveInt = 400
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    """Pairs of a global batch; each is told from all others of it, whichever worker has them."""
+    learning_rate: PositiveFloat = 1e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+
+class UnmixingRecipe(Section):
+    """Image features to independent components, and a decoder of these."""
+
+    method: Literal["ica", "pca", "varimax", "random_rotation"] = "ica"
+    """``ica`` is FastICA(k) on features that are not normalised; the others whiten alike and are
+    its controls."""
+    num_components: Annotated[int, Field(ge=0)] = 0
+    """k; 0 takes as many as attributes were asked about, which is all that both sides share."""
+    latent_dim: PositiveInt = 20
+    """Components first. The others are the image's own (the paper's private latents): they learn
+    from the reconstruction what the answers do not say."""
+    reconstruction_weight: PositiveFloat = 10.0
+    """Weight of the summed squared error."""
+    beta: NonNegativeFloat = 4.0
+    """Weight of the KL, which decides the private latents, and the noise on the components."""
+    steps: PositiveInt = 2_000
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 2e-3
+    gradient_clipping: PositiveFloat = 1_000.0
+    """Largest 2-norm of a step's gradient. The default meets accidents only."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _room_for_components(self) -> "UnmixingRecipe":
+        if self.num_components > self.latent_dim:
+            raise ValueError(
+                f"recipe.unmixing.num_components = {self.num_components} does not fit into "
+                f"latent_dim = {self.latent_dim}; raise latent_dim"
+            )
+        return self

@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gdrl.config import UnmixingRecipe
+from gdrl.data.table import load_images
+from gdrl.errors import ArtifactCorrupt, ConfigError, TrainingFailed
+from gdrl.graph import auroc
+from gdrl.models.beta_vae import BetaVae
+from gdrl.models.image_answer_encoders import ImageAnswerEncoders
+from gdrl.models.representation import Representation
+from gdrl.models.storage import load_encoders, load_model, save_model
+from gdrl.training import components, encoders
+from gdrl.training.checkpoint import read_state
+from gdrl.training.components import features_of, train, unmix
+from gdrl.unmixing import fit_unmixing
+from tests.training.squares import write_scores
+from tests.training.test_encoders import RECIPE as ENCODERS
+
+RECIPE = UnmixingRecipe(latent_dim=4, steps=4, batch_size=16)
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    torch.manual_seed(0)
+    save_model(ImageAnswerEncoders(2, 8, "conv", 64), tmp_path / "encoders")
+    return tmp_path / "encoders"
+
+
+def test_components_are_the_features_unmixed_and_stay_so(job, reports, untrained, dataset) -> None:
+    train(job(RECIPE, encoders=untrained))
+    published = reports.checkpoints[4] / "published"
+    pixels = load_images(dataset, "train").pixels
+    features = features_of(load_encoders(untrained), pixels)
+    expected = fit_unmixing(features, 2, "ica", seed=0).transform(features)
+    codes = Representation.load(published).encode(pixels)
+    assert codes.shape == (len(pixels), 4)
+    assert codes[:, :2] == pytest.approx(expected, abs=1e-3)
+    assert codes[:, :2].std(axis=0) == pytest.approx(np.ones(2), abs=1e-3)
+    unmixing = json.loads((published / "unmixing.json").read_text())
+    assert unmixing["num_components"] == 2
+    assert len(unmixing["stability"]) == 2
+    _, metrics = reports.rows[-1]
+    assert metrics["lowest_stability"] == min(unmixing["stability"])
+
+
+def test_private_latents_decoder_and_noise_learn(job, reports, untrained) -> None:
+    train(job(RECIPE, every=2, encoders=untrained))
+    before, last = (read_state(reports.checkpoints[step]).weights for step in (2, 4))
+    moved = {name for name in before if not torch.equal(before[name], last[name])}
+    assert {"vae.encoder.mean.weight", "vae.encoder.logvar.weight"} <= moved
+    assert any("decoder" in name for name in moved)
+    assert not any("features" in name or "hidden" in name for name in moved)
+    mean = "vae.encoder.mean.weight"
+    assert torch.equal(before[mean][:2], last[mean][:2])
+    assert not torch.equal(before[mean][2:], last[mean][2:])
+
+
+def test_an_attribute_that_pairs_share_gets_a_component(job, reports, dataset, tmp_path) -> None:
+    """Trained pairs of squares: two answers, two components, one each."""
+    write_scores(tmp_path, dataset)
+    encoders.train(job(ENCODERS.model_copy(update={"steps": 60}), scores=tmp_path))
+    pairs = reports.checkpoints[60] / "published"
+    reports.folder = reports.folder / "unmixed"
+    train(job(RECIPE, encoders=pairs))
+    test = load_images(dataset, "test")
+    codes = Representation.load(reports.checkpoints[4] / "published").encode(test.pixels)
+    truth = np.stack([test.factors["red"], test.factors["left"]], axis=1)
+    strengths = np.abs(2 * auroc(codes[:, :2], truth) - 1)
+    assert max(strengths[0, 0] * strengths[1, 1], strengths[0, 1] * strengths[1, 0]) > 0.9
+
+
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports, untrained) -> None:
+    train(job(RECIPE, every=2, encoders=untrained))
+    straight = load_file(reports.checkpoints.pop(4) / "published/model.safetensors")
+    halfway = reports.checkpoints.pop(2)
+    reports.folder = reports.folder / "resumed"
+    train(job(RECIPE, every=2, resume=halfway, encoders=untrained))
+    resumed = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+@pytest.mark.parametrize("method", ["pca", "varimax", "random_rotation"])
+def test_controls_share_the_span_and_no_seed_unsettles_them(method: str) -> None:
+    features = np.random.default_rng(0).laplace(size=(500, 5)).astype(np.float32)
+    recipe = RECIPE.model_copy(update={"method": method})
+    fit, unmixed = unmix(features, 3, recipe)
+    ica, _ = unmix(features, 3, RECIPE)
+    assert unmixed.stability == [1.0, 1.0, 1.0]
+    assert unmixed.explained == pytest.approx(ica.whitening.explained)
+    assert fit.transform(features).std(axis=0) == pytest.approx(np.ones(3), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"num_components": 3, "latent_dim": 3}, None),
+        ({"num_components": 9, "latent_dim": 9}, r"recipe\.encoders\.feature_dim = 8"),
+        ({"latent_dim": 1}, r"recipe\.unmixing\.latent_dim = 1 has no room for 2 components"),
+    ],
+)
+def test_components_need_room(changed, told, job, reports, untrained) -> None:
+    recipe = RECIPE.model_copy(update=changed)
+    if told is None:
+        train(job(recipe, encoders=untrained))
+        assert load_model(reports.checkpoints[4] / "published").latent_dim == 3
+        return
+    with pytest.raises(ConfigError, match=told):
+        train(job(recipe, encoders=untrained))
+
+
+def test_features_that_have_no_independent_components_say_what_to_set(monkeypatch) -> None:
+    features = np.random.default_rng(0).normal(size=(2_000, 6)).astype(np.float32)
+    monkeypatch.setattr(
+        components,
+        "fit_unmixing",
+        lambda *args, **named: fit_unmixing(*args, **named, max_iterations=5),
+    )
+    with pytest.raises(TrainingFailed, match=r"setting is recipe\.unmixing\.num_components"):
+        unmix(features, 6, RECIPE)
+
+
+def test_encoders_are_no_model_that_decodes(untrained) -> None:
+    with pytest.raises(ArtifactCorrupt, match="load the run's components"):
+        load_model(untrained)
+    save_model(BetaVae(2), untrained)
+    with pytest.raises(ArtifactCorrupt, match="holds a beta_vae: load the run's encoders"):
+        load_encoders(untrained)

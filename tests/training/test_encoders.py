@@ -1,0 +1,68 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gdrl.config import EncodersRecipe
+from gdrl.data.table import load_images
+from gdrl.errors import ConfigError
+from gdrl.models.storage import load_encoders
+from gdrl.training.annotations import Annotations
+from gdrl.training.encoders import signed, train
+from tests.training.squares import write_scores
+
+RECIPE = EncodersRecipe(feature_dim=8, temperature=0.2, steps=4, batch_size=16)
+
+
+@pytest.fixture
+def scores(dataset, tmp_path):
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    write_scores(folder, dataset)
+    return folder
+
+
+def test_images_and_their_answers_find_each_other(job, reports, scores, dataset) -> None:
+    train(job(RECIPE.model_copy(update={"steps": 60}), scores=scores))
+    losses = [metrics["loss"] for _, metrics in reports.rows]
+    # Two answers tell four kinds of image apart, so of 16 about four remain to be guessed among.
+    assert losses[-1] < math.log(4) + 0.3 < math.log(16)
+    encoders = load_encoders(reports.checkpoints[60] / "published")
+    test = load_images(dataset, "test")
+    images = torch.from_numpy(test.pixels).permute(0, 3, 1, 2).float() / 255
+    answers = torch.from_numpy(np.stack([test.factors["red"], test.factors["left"]], axis=1))
+    with torch.no_grad():
+        features, told = encoders(images, 2 * answers.float() - 1)
+    cosines = torch.nn.functional.cosine_similarity(features[:, None], told[None], dim=2)
+    same = (answers[:, None] == answers[None]).all(dim=2)
+    assert cosines[same].min() > cosines[~same].max()
+
+
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports, scores) -> None:
+    train(job(RECIPE, every=2, scores=scores))
+    straight = load_file(reports.checkpoints.pop(4) / "published/model.safetensors")
+    halfway = reports.checkpoints.pop(2)
+    reports.folder = reports.folder / "resumed"
+    train(job(RECIPE, every=2, resume=halfway, scores=scores))
+    resumed = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_an_answer_in_the_middle_says_as_much_as_none() -> None:
+    scores = torch.tensor([[1.0, 0.0, 0.5, 0.75, 0.0]])
+    certainty = torch.tensor([[1.0, 1.0, 0.0, 0.5, 0.0]])  # the last one was not answered
+    annotations = Annotations(np.array([0]), scores, certainty)
+    assert signed(annotations).tolist() == [[1.0, -1.0, 0.0, 0.5, 0.0]]
+
+
+def test_a_batch_never_holds_an_image_twice(job, scores) -> None:
+    told = r"recipe\.encoders\.batch_size = 128 is more than the 84 images that were scored"
+    with pytest.raises(ConfigError, match=told):
+        train(job(RECIPE.model_copy(update={"batch_size": 128}), scores=scores))
+
+
+def test_parts_of_a_batch_are_refused(job, scores) -> None:
+    with pytest.raises(ConfigError, match=r"scale\.encoders\.accumulation_steps = 1"):
+        train(job(RECIPE, parts=2, scores=scores))
