@@ -172,7 +172,11 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         dataset = dataset.model_copy(update={"source": source})
     if not (mllm.is_embedded or mllm.endpoint):
         mllm = mllm.model_copy(update={"model": _absolute(mllm.model)})
-    recipe = recipe.model_copy(update={"dataset": dataset, "mllm": mllm})
+    encoders = recipe.encoders
+    if encoders.model:
+        encoders = encoders.model_copy(update={"model": _absolute(encoders.model)})
+    parts = {"dataset": dataset, "mllm": mllm, "encoders": encoders}
+    recipe = recipe.model_copy(update=parts)
     files = {"ca_file": config.s3.ca_file, "cache": config.s3.cache}
     s3 = config.s3.model_copy(update={k: _absolute(path) for k, path in files.items() if path})
     storage = _lasting(_absolute(config.storage))

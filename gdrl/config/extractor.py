@@ -12,10 +12,14 @@ Extractor = Literal["beta_vae", "contrastive_ica"]
 class EncodersRecipe(Section):
     """Two encoders by symmetric InfoNCE: one of images, one of what the MLLM answers about them."""
 
+    model: str = ""
+    """A transformers directory (CLIP, SigLIP, DINO, any that pools image features), which every
+    node can open: its features are unmixed, and none is trained. Empty trains both encoders."""
     feature_dim: PositiveInt = 32
     """Width of both encoders' features; the cosine between them is what is learned."""
     net: Literal["conv", "residual"] = "conv"
-    """Of the image encoder, as in ``recipe.vae.net``; the joint stage takes it over."""
+    """Of the image encoder, as in ``recipe.vae.net``; the joint stage takes it over. With ``model``
+    it learns to tell the components that the model's features hold."""
     temperature: PositiveFloat = 0.05
     steps: PositiveInt = 400
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -42,6 +46,9 @@ class UnmixingRecipe(Section):
     """Weight of the summed squared error."""
     beta: NonNegativeFloat = 4.0
     """Weight of the KL, which decides the private latents, and the noise on the components."""
+    imitation_weight: PositiveFloat = 100.0
+    """Weight of the squared error of components, where ``recipe.encoders.model`` has them and our
+    encoder learns them. Nothing else moves them."""
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3

@@ -11,6 +11,10 @@ class TrainScale(Section):
     """Ray Train workers of one training stage."""
 
     num_workers: PositiveInt = 1
+    min_workers: Annotated[int, Field(ge=0)] = 0
+    """How few may go on where nodes are lost, until ``num_workers`` fit again; 0 waits for all.
+    Pin them by ``resources_per_worker``: Ray 2.60 counts other nodes' free CPUs for workers. Each
+    change of the number begins at the last checkpoint."""
     threads_per_worker: PositiveInt = 1
     """CPU threads of each worker; more threads than free cores cost a factor of ten."""
     use_gpu: bool = False
@@ -25,6 +29,15 @@ class TrainScale(Section):
     max_failures: Annotated[int, Field(ge=0)] = 2
     resources_per_worker: dict[str, float] = {}
     """Custom resources that pin workers to a pool, for example ``{trainer_slot = 1}``."""
+
+    @model_validator(mode="after")
+    def _fewest_of_all(self) -> "TrainScale":
+        if self.min_workers > self.num_workers:
+            raise ValueError(
+                f"min_workers = {self.min_workers} is above num_workers = {self.num_workers}; "
+                "lower it, or leave it out for a fixed number"
+            )
+        return self
 
 
 class MLLMScale(Section):

@@ -189,6 +189,21 @@ def _image_table(table: pa.Table, size: int, dataset: Path) -> ImageTable:
     )
 
 
+def train_ids(dataset: Path) -> Int64[np.ndarray, " images"]:
+    """Ids of the training split, alone: the pictures of a million images would not fit.
+
+    Raises:
+        DataError: there is none.
+    """
+    only = [("split", "=", "train")]
+    shards = sorted(dataset.glob("images-*.parquet"))
+    tables = [pq.read_table(shard, columns=["id"], filters=only) for shard in shards]
+    ids: Int64[np.ndarray, " images"] = pa.concat_tables(tables).column("id").to_numpy()
+    if not len(ids):
+        raise DataError(f"{dataset} holds no train images; lower recipe.dataset.test_fraction")
+    return ids
+
+
 def stream_images(
     dataset: Path, batch_size: int, split: Split | None = None
 ) -> Iterator[ImageTable]:

@@ -1,4 +1,4 @@
-"""Features of a data set's images by a pre-trained model, through Ray Data, into parquet."""
+"""Features of a data set's images by a pre-trained model, through Ray Data."""
 
 import io
 from collections.abc import Iterator
@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from PIL import Image
 
 from gdrl.artifacts import Source
@@ -62,21 +61,6 @@ def extract_features(
     if missing := np.setdiff1d(ids, table.column("id").to_numpy()).tolist():
         raise DataError(f"{len(missing)} image ids are not in the dataset; one is {missing[0]}")
     return table
-
-
-def write_features(table: pa.Table, path: Path) -> None:
-    """As parquet."""
-    pq.write_table(table, path)
-
-
-def read_features(
-    path: Path,
-) -> tuple[Int64[np.ndarray, " image"], Float32[np.ndarray, "image feature"]]:
-    """Ids and features."""
-    table = pq.read_table(path)
-    column = table.column("features").combine_chunks()
-    width = column.type.list_size
-    return table.column("id").to_numpy(), column.flatten().to_numpy().reshape(-1, width)
 
 
 class _Extract:

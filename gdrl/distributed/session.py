@@ -68,11 +68,11 @@ def connect(scale: ClusterScale | None = None) -> None:
     scale = scale or ClusterScale()
     address = cluster_address(scale)
     with _lock:
-        _prepare_environment(private=not address)
-        import ray  # only now: Ray reads the environment at import
-
-        if ray.is_initialized():
+        if _is_connected():
             return
+        _prepare_environment(private=not address)
+        import ray  # noqa: F401 (only now: Ray reads the environment at import)
+
         if address:
             _join(address)
         else:
@@ -118,6 +118,12 @@ def require(wanted: Mapping[str, float], what: str, remedy: str) -> None:
     ]
     if _session.private and lacking:
         raise ConfigError(f"{what} needs {', '.join(lacking)} on this machine; {remedy}")
+
+
+def _is_connected() -> bool:
+    """Without an import of Ray, before the environment is prepared for it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _prepare_environment(private: bool) -> None:

@@ -66,9 +66,10 @@ def fit(
             had.
     """
     connect()
+    fewest = scale.min_workers or scale.num_workers
     require(
-        {key: scale.num_workers * amount for key, amount in resources_of(scale).items()},
-        f"{name} ({scale.num_workers} workers)",
+        {key: fewest * amount for key, amount in resources_of(scale).items()},
+        f"{name} ({fewest} workers)",
         "lower num_workers, threads_per_worker or resources_per_worker in this stage's scale "
         "section, or raise scale.cluster.num_cpus",
     )
@@ -120,7 +121,7 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
         train_loop_config={"task": task},
         torch_config=TorchConfig(backend="nccl" if scale.use_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=scale.num_workers,
+            num_workers=_num_workers(scale),  # type: ignore[arg-type]  # annotated as in V1
             use_gpu=scale.use_gpu,
             resources_per_worker=resources_of(scale),
         ),
@@ -135,6 +136,11 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
             worker_runtime_env={"env_vars": environment_of(scale)},
         ),
     )
+
+
+def _num_workers(scale: TrainScale) -> int | tuple[int, int]:
+    """A fixed number, or the fewest and the most."""
+    return (scale.min_workers, scale.num_workers) if scale.min_workers else scale.num_workers
 
 
 def _run(trainer: Any, task: Task, name: str, progress: Progress, mlflow: MlflowRun | None) -> Any:

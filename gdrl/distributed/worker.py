@@ -55,6 +55,7 @@ def work(config: dict[str, Any]) -> str | None:
             world_size=context.get_world_size(),
             report=_reporter(task, rank),
             resume=resume,
+            preempted=lambda: train.get_preemption_info() is not None,
         )
         try:
             resolve(task.train_fn)(job)

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 from numpy import ndarray
 
 from gdrl.artifacts import Artifact, Inputs, Metrics, Storage, open_store
 from gdrl.config import RunConfig, ScoresRecipe
-from gdrl.data.table import read_description, stream_images
+from gdrl.data.table import read_description, stream_images, train_ids
 from gdrl.distributed.answers import answer_folder
 from gdrl.distributed.rows import SCHEMA
 from gdrl.distributed.serve import Serving, serving
@@ -33,7 +32,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
             the MLLM proposed no attributes.
     """
     recipe, dataset = config.recipe, inputs["dataset"]
-    ids = _chosen(_train_ids(dataset), recipe.scores)
+    ids = _chosen(train_ids(dataset), recipe.scores)
     with serving(recipe.mllm, config.scale.mllm) as mllm:
         if recipe.attributes == "discover":
             attributes = discover(config, inputs, ids, mllm, out.path)
@@ -104,17 +103,6 @@ def _describe(folder: Path, so_far: SoFar, num_wanted: int, mllm: Serving, domai
         "domain": asdict(domain),
     }
     (folder / "scores.json").write_text(json.dumps(description, indent=2))
-
-
-def _train_ids(dataset: Path) -> Int64[ndarray, " images"]:
-    """Columns alone: the pictures of a million images would not fit."""
-    only = [("split", "=", "train")]
-    shards = sorted(dataset.glob("images-*.parquet"))
-    tables = [pq.read_table(shard, columns=["id"], filters=only) for shard in shards]
-    ids: Int64[ndarray, " images"] = pa.concat_tables(tables).column("id").to_numpy()
-    if not len(ids):
-        raise DataError(f"{dataset} holds no train images; lower recipe.dataset.test_fraction")
-    return ids
 
 
 def _chosen(ids: Int64[ndarray, " images"], recipe: ScoresRecipe) -> Int64[ndarray, " chosen"]:

@@ -5,6 +5,7 @@ take one after the other. So both change nothing but speed and memory, and a che
 position is its step.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,21 +69,24 @@ def check_shares(job: TrainingJob, **sizes: int) -> None:
     """Equal parts make the mean over parts the mean over the batch.
 
     Args:
-        job: says how many parts there are.
+        job: says how many parts there are, or may be where their number is elastic.
         sizes: settings of the recipe, by name.
 
     Raises:
         ConfigError: a size that cannot be cut into equal parts.
     """
     steps, scale = job.scale.accumulation_steps, f"scale.{job.section}"
-    for name, size in sizes.items():
-        if size % (job.world_size * steps):
+    elastic = range(job.scale.min_workers, job.scale.num_workers + 1)
+    numbers = elastic if job.scale.min_workers else [job.world_size]
+    for (name, size), workers in itertools.product(sizes.items(), numbers):
+        if size % (workers * steps):
             setting = f"recipe.{job.section}.{name}"
+            least = f", {scale}.min_workers" if job.scale.min_workers else ""
             raise ConfigError(
-                f"{setting} = {size} cannot be shared evenly by {job.world_size} workers"
+                f"{setting} = {size} cannot be shared evenly by {workers} workers"
                 + (f" in {steps} parts each" if steps > 1 else "")
-                + f"; set {setting}, {scale}.num_workers or {scale}.accumulation_steps so that "
-                f"the product of the last two divides {name}"
+                + f"; set {setting}{least}, {scale}.num_workers or {scale}.accumulation_steps so "
+                f"that the product of the last two divides {name}"
             )
 
 

@@ -1,10 +1,12 @@
-"""Features of a contrastive pair unmixed, and a decoder that draws what the components say.
+"""Features unmixed into components, and a decoder that draws what the components say.
 
-An affine map on top of the image encoder's last layer is another last layer: the unmixed encoder is
-a VAE's, its first latents the components, and whatever takes a β-VAE takes it.
+An affine map on top of an image encoder's last layer is another last layer: the unmixed encoder is
+a VAE's, its first latents the components, and whatever takes a β-VAE takes it. Of a pre-trained
+model, far larger than that, our encoder learns the components instead.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -16,12 +18,14 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from gdrl.config import UnmixingRecipe
-from gdrl.data.table import load_images
+from gdrl.data.features import FEATURES, read_features
+from gdrl.data.table import ImageTable, load_images
 from gdrl.errors import ConfigError, DataError, TrainingFailed
 from gdrl.models.beta_vae import BetaVae, sample
 from gdrl.models.encoder import Encoder
 from gdrl.models.image_answer_encoders import ImageAnswerEncoders
-from gdrl.models.storage import load_encoders, save_model
+from gdrl.models.nets import Net
+from gdrl.models.storage import DESCRIPTION, load_encoders, save_model
 from gdrl.training import loop, losses
 from gdrl.training.batches import (
     Part,
@@ -38,6 +42,18 @@ from gdrl.unmixing import Unmixing, fit_unmixing, stability
 
 CHUNK = 256
 NUM_STABILITY_FITS = 3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What ``encoders`` holds of the training images."""
+
+    features: Float32[ndarray, "images feature"]
+    num_attributes: int
+    net: Net
+    """Of the image encoder that is to carry the components."""
+    trained: Encoder | None
+    """That one, where the features are its own; None where they are a pre-trained model's."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +75,14 @@ class Batch(NamedTuple):
 
     images: Float[Tensor, "batch 3 size size"]
     noise: Float[Tensor, "batch latent"]
+    components: Float[Tensor, "batch component"]
+    """What the first latents are to be; no column where they are that already."""
 
 
-class DecoderObjective(nn.Module):
-    """Weighted reconstruction + beta KL around components that stay as they are.
+class ComponentsObjective(nn.Module):
+    """Weighted reconstruction + beta KL around components that neither of the two moves.
 
-    Decoder, noise and private latents learn.
+    Decoder, noise and private latents learn; and the components, where a batch says them.
     """
 
     is_component: Bool[Tensor, " latent"]
@@ -74,19 +92,22 @@ class DecoderObjective(nn.Module):
         self.vae = vae
         self.recipe = recipe
         self.register_buffer("is_component", torch.arange(vae.latent_dim) < num_components)
-        for layers in (vae.encoder.features, vae.encoder.hidden):
-            layers.requires_grad_(False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``loss`` and its unweighted terms: per image."""
         mean, logvar = self.vae.posterior(batch.images)
-        # Without a gradient Adam moves nothing, and the heads' rows of components stay.
+        num_learned = batch.components.shape[1]
+        imitation = (mean[:, :num_learned] - batch.components).square().sum(dim=1).mean()
+        # Without a gradient Adam moves nothing: a head's rows of given components stay.
         mean = torch.where(self.is_component, mean.detach(), mean)
         codes = sample(mean, logvar, batch.noise)
         reconstruction = losses.squared_error(self.vae.logits(codes), batch.images)
         kl = losses.kl_by_latent(mean, logvar).sum()
         loss = self.recipe.reconstruction_weight * reconstruction + self.recipe.beta * kl
-        return {"loss": loss, "reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        loss = loss + self.recipe.imitation_weight * imitation
+        shown = {"reconstruction": reconstruction, "kl": kl}
+        shown |= {"imitation": imitation} if num_learned else {}
+        return {"loss": loss} | {name: term.detach() for name, term in shown.items()}
 
 
 def train(job: TrainingJob) -> None:
@@ -97,31 +118,26 @@ def train(job: TrainingJob) -> None:
 
     Raises:
         ConfigError: the workers cannot share a batch evenly, or the components find no room.
-        DataError: the data set cannot be read, or the features vary in fewer directions.
+        DataError: the data set cannot be read, the features are not its own, or they vary in fewer
+            directions.
         TrainingFailed: FastICA did not converge, the loss is not finite, or the checkpoint does not
             fit.
     """
     recipe = cast(UnmixingRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
-    table = load_images(job.inputs["dataset"], "train")
-    encoders = load_encoders(job.inputs["encoders"])
-    num_components = _num_components(recipe, encoders)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(job.scale.threads_per_worker)
-    unmixing, unmixed = unmix(features_of(encoders, table.pixels), num_components, recipe)
-    vae = BetaVae(recipe.latent_dim, encoders.net, encoders.image_size)
-    take_components(vae.encoder, encoders.image, unmixing)
-    engine = Engine(DecoderObjective(vae, num_components, recipe), job, recipe)
-    pixels = torch.from_numpy(table.pixels)
-
-    def rows_at(step: int) -> Int64[ndarray, " batch"]:
-        return positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
-
-    def batch_at(step: int, part: Part) -> Batch:
-        shape = (recipe.batch_size, recipe.latent_dim)
-        noise = torch.randn(shape, generator=generator_at(step, recipe.seed))
-        images = to_images(pixels[share(part, rows_at(step))].to(engine.device))
-        return Batch(images, share(part, noise).to(engine.device))
+    table = load_images(job.inputs["dataset"], "train")
+    encoded = read_encoded(job.inputs["encoders"], table)
+    num_components = _num_components(recipe, encoded)
+    unmixing, unmixed = unmix(encoded.features, num_components, recipe)
+    vae = BetaVae(recipe.latent_dim, encoded.net, table.pixels.shape[1])
+    if encoded.trained is not None:
+        take_components(vae.encoder, encoded.trained, unmixing)
+    engine = Engine(ComponentsObjective(vae, num_components, recipe), job, recipe)
+    components = torch.from_numpy(unmixing.transform(encoded.features)).float()
+    if encoded.trained is not None:
+        components = components[:, :0]
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_model(vae, folder, below("vae.", weights), seed=recipe.seed)
@@ -131,21 +147,66 @@ def train(job: TrainingJob) -> None:
         lowest = {"lowest_stability": min(unmixed.stability), "explained": unmixed.explained}
         return lowest if step == recipe.steps else {}
 
+    rows_at, batch_at = _batches(recipe, engine, table, components)
     loop.run(
         *(job, recipe, engine, batch_at, lambda step: table.ids[rows_at(step)]), publish, scores_at
     )
 
 
-def _num_components(recipe: UnmixingRecipe, encoders: ImageAnswerEncoders) -> int:
+def read_encoded(folder: Path, table: ImageTable) -> Encoded:
+    """Features of the training images: stored ones, or by our own encoder.
+
+    Raises:
+        DataError: stored features are of other images.
+        ArtifactMissing, ArtifactCorrupt: no usable encoder.
+    """
+    if not (folder / FEATURES).is_file():
+        encoders = load_encoders(folder)
+        features = features_of(encoders, table.pixels)
+        return Encoded(features, encoders.num_attributes, encoders.net, encoders.image)
+    ids, features = read_features(folder)
+    if not np.array_equal(ids, table.ids):
+        raise DataError(
+            f"{folder} holds features of other images: take encoders and dataset from one run"
+        )
+    description = json.loads((folder / DESCRIPTION).read_text())
+    return Encoded(features, description["num_attributes"], description["net"], None)
+
+
+def _batches(
+    recipe: UnmixingRecipe,
+    engine: Engine,
+    table: ImageTable,
+    components: Float[Tensor, "images component"],
+) -> tuple[Callable[[int], Int64[ndarray, " batch"]], Callable[[int, Part], Batch]]:
+    pixels = torch.from_numpy(table.pixels)
+
+    def rows_at(step: int) -> Int64[ndarray, " batch"]:
+        return positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
+
+    def batch_at(step: int, part: Part) -> Batch:
+        rows = share(part, rows_at(step))
+        shape = (recipe.batch_size, recipe.latent_dim)
+        noise = torch.randn(shape, generator=generator_at(step, recipe.seed))
+        images = to_images(pixels[rows].to(engine.device))
+        return Batch(
+            images, share(part, noise).to(engine.device), components[rows].to(engine.device)
+        )
+
+    return rows_at, batch_at
+
+
+def _num_components(recipe: UnmixingRecipe, encoded: Encoded) -> int:
     """As asked, or as many as there are attributes.
 
     Raises:
-        ConfigError: more than ``latent_dim`` or ``feature_dim`` has room for.
+        ConfigError: more than ``latent_dim`` has room for, or than there are features.
     """
-    wanted = recipe.num_components or encoders.num_attributes
+    wanted = recipe.num_components or encoded.num_attributes
+    widest = encoded.features.shape[1]
     for setting, room in (
         ("recipe.unmixing.latent_dim", recipe.latent_dim),
-        ("recipe.encoders.feature_dim", encoders.feature_dim),
+        ("recipe.encoders.feature_dim" if encoded.trained else "the model's width", widest),
     ):
         if wanted > room:
             raise ConfigError(
@@ -191,9 +252,14 @@ def unmix(
 
 @torch.no_grad()
 def take_components(encoder: Encoder, image: Encoder, unmixing: Unmixing) -> None:
-    """Make the first latents of ``encoder`` the components of ``image``'s features, in place."""
+    """Make the first latents of ``encoder`` the components of ``image``'s features, in place.
+
+    What makes features of images is held from here on.
+    """
     encoder.features.load_state_dict(image.features.state_dict())
     encoder.hidden.load_state_dict(image.hidden.state_dict())
+    for layers in (encoder.features, encoder.hidden):
+        layers.requires_grad_(False)
     matrix = torch.from_numpy(unmixing.whitening.matrix @ unmixing.rotation)
     mean = torch.from_numpy(unmixing.whitening.mean)
     rows = slice(matrix.shape[1])

@@ -82,6 +82,8 @@ class TrainingJob:
     report: Report
     resume: Path | None = None
     """Folder of the checkpoint to go on from."""
+    preempted: Callable[[], bool] = lambda: False
+    """Whether a rank's machine is about to be taken away. All ranks ask at the same steps."""
 
     @property
     def section(self) -> str:

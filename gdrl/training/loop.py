@@ -39,7 +39,8 @@ def run(
     """Train to ``recipe.steps`` from wherever ``job.resume`` left off.
 
     Args:
-        job: this worker's share; hears of losses every 50 steps and of each checkpoint.
+        job: this worker's share; hears of losses every 50 steps and of each checkpoint, and says
+            then whether a machine is about to go, which is worth a checkpoint.
         recipe: steps, batch size and peak learning rate.
         engine: holds the objective.
         batch_at: step and part to that part of the step's batch.
@@ -55,14 +56,16 @@ def run(
         if job.resume is not None:
             shutil.copy(job.resume / METRICS, log.path)
         clock = _Clock(recipe.batch_size, log)
-        saved = engine.steps_done
+        saved, warned = engine.steps_done, False
         for step in range(engine.steps_done, recipe.steps):
             done = step + 1
-            saving = done % job.scale.checkpoint_every_steps == 0 or done == recipe.steps
+            due = done % job.scale.checkpoint_every_steps == 0 or done == recipe.steps
             rate = learning_rate_at(step, recipe.steps, recipe.learning_rate)
             try:
                 losses = engine.step((batch_at(step, part) for part in parts_of(job)), rate)
-                if done % LOG_EVERY_STEPS == 0 or saving:
+                if done % LOG_EVERY_STEPS == 0 or due:
+                    already, warned = warned, job.preempted()
+                    saving = due or (warned and not already)
                     metrics = {**losses, **clock.lap(done), **scores_at(done)}
                     log.write(done, **metrics)
                     checkpoint = _checkpoint(job, recipe, engine, log, publish) if saving else None

@@ -7,44 +7,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model
+from tiny_clip import SIDES, TOWER, save, save_clip
+from transformers import CLIPModel, Dinov2Config, Dinov2Model
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gdrl.config import TrainScale
-from gdrl.distributed.features import extract_features, read_features, write_features
+from gdrl.data.features import read_features, write_features
+from gdrl.distributed.features import extract_features
 from gdrl.errors import ConfigError, DataError
 from gdrl.models.image_features import ImageFeatures
 from gdrl.unmixing import fit_unmixing
 
-TOWER = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
-TEXT = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "vocab_size": 50,
-}
-SIDES = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    config = CLIPConfig(vision_config=TOWER, text_config=TEXT, projection_dim=6)
-    return saved(CLIPModel(config), tmp_path / "clip")
-
-
-def saved(model: torch.nn.Module, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    CLIPImageProcessorPil(**SIDES).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path / "clip")
 
 
 @pytest.fixture
@@ -64,8 +41,8 @@ def test_features_of_every_image_come_in_order_and_go_through_parquet(
 ) -> None:
     ids = np.arange(2, 40)
     table = extract_features(write_images(squares), ids, clip, TrainScale())
-    write_features(table, tmp_path / "features.parquet")
-    found, features = read_features(tmp_path / "features.parquet")
+    write_features(table, tmp_path)
+    found, features = read_features(tmp_path)
     assert found.tolist() == ids.tolist()
     alone = ImageFeatures(clip)([Image.open(io.BytesIO(squares[7]))])
     np.testing.assert_allclose(features[5], alone[0], atol=1e-5)
@@ -91,7 +68,7 @@ def test_features_are_the_towers_own_projection(clip: Path, squares: list[bytes]
 
 def test_a_tower_without_text_gives_what_it_pools(squares: list[bytes], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    dino = saved(Dinov2Model(Dinov2Config(**TOWER)), tmp_path / "dino")
+    dino = save(Dinov2Model(Dinov2Config(**TOWER)), tmp_path / "dino")
     features = ImageFeatures(dino)([Image.open(io.BytesIO(squares[0]))])
     assert features.shape == (1, 16)
 

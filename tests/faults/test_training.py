@@ -5,13 +5,16 @@ without the fault, and nothing is left over: no process, no half checkpoint, no 
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,13 +23,17 @@ import torch
 from safetensors.torch import load_file
 from small_artifact import finish_dataset
 
-from gdrl.artifacts import Storage
+from gdrl.artifacts import Run, Storage, open_store
 from gdrl.config import TrainScale
 from gdrl.data.pictures import encode_png
 from gdrl.data.table import DatasetDescription, Row, write_description, write_images
 from gdrl.errors import TrainingFailed
+from gdrl.training import vae
 from gdrl.training.checkpoint import FILE, read_state
+from gdrl.training.job import PUBLISHED, TrainingJob
 from tests.faults.training_driver import RECIPE, train
+
+Drive = Callable[..., subprocess.Popen[bytes]]
 
 ROOT = Path(__file__).parents[2]
 NUM_IMAGES = 24
@@ -151,13 +158,15 @@ def test_two_workers_that_diverge_stop_at_once_and_keep_what_was_good(
 
 
 @pytest.fixture
-def drive(storage: Storage, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def drive(storage: Storage, tmp_path: Path) -> Iterator[Drive]:
     """Start a driver that trains to the folder ``out``; what still runs at the end is killed."""
     command = [sys.executable, "-m", "tests.faults.training_driver", storage.uri]
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*address: str) -> subprocess.Popen[bytes]:
-        whole = [*command, str(tmp_path / "out"), *address]
+    def start(
+        scale: TrainScale, *address: str, steps: int = RECIPE.steps
+    ) -> subprocess.Popen[bytes]:
+        whole = [*command, str(tmp_path / "out"), scale.model_dump_json(), str(steps), *address]
         started.append(subprocess.Popen(whole, cwd=ROOT, start_new_session=True))
         return started[-1]
 
@@ -168,10 +177,11 @@ def drive(storage: Storage, tmp_path: Path) -> Iterator[Callable[..., subprocess
 
 
 def test_a_killed_driver_leaves_no_process_and_is_gone_on_from(
-    drive: Callable[..., subprocess.Popen[bytes]], storage: Storage, notes: Path, tmp_path: Path
+    drive: Drive, storage: Storage, notes: Path, tmp_path: Path
 ) -> None:
     (notes / "trouble").write_text("hang")
-    driver = drive()
+    scale = TrainScale(checkpoint_every_steps=EVERY)
+    driver = drive(scale)
     while (notes / "trouble").exists():
         assert driver.poll() is None
         time.sleep(0.1)
@@ -183,32 +193,129 @@ def test_a_killed_driver_leaves_no_process_and_is_gone_on_from(
     assert not alive
     assert not (tmp_path / "out").exists()
     assert [read_state(folder).step for folder in kept(storage)] == [EVERY]
-    assert drive().wait() == 0
+    assert drive(scale).wait() == 0
     assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
     assert weights(tmp_path / "out")
+
+
+PINNED = TrainScale(
+    num_workers=2,
+    checkpoint_every_steps=EVERY,
+    max_failures=4,
+    resources_per_worker={"trainer_slot": 1.0},
+)
+
+
+@dataclass
+class Trainers:
+    """A cluster of a head and two nodes that hold a trainer each."""
+
+    cluster: Any
+    nodes: list[Any] = field(default_factory=list)
+
+    def add(self) -> None:
+        self.nodes.append(self.cluster.add_node(num_cpus=1, resources={"trainer_slot": 1}))
+
+    def lose(self) -> None:
+        """As a machine that is switched off."""
+        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+
+    def warn(self) -> None:
+        """As a cloud that takes the last machine back in 20 seconds."""
+        told = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+        node = ["--node-id", self.nodes[-1].node_id, "--deadline-remaining-seconds", "20"]
+        command = [Path(sys.executable).parent / "ray", "drain-node", *node, *told]
+        subprocess.run([*command, "--address", self.cluster.address], check=True)
+
+
+@pytest.fixture
+def trainers() -> Iterator[Trainers]:
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 1, "include_dashboard": False}
+    trainers = Trainers(Cluster(initialize_head=True, head_node_args=head))
+    trainers.add()
+    trainers.add()
+    trainers.cluster.wait_for_nodes()
+    yield trainers
+    trainers.cluster.shutdown()
+
+
+@pytest.fixture
+def drive_there(trainers: Trainers, drive: Drive) -> Drive:
+    """As ``drive``, whose driver is killed before the cluster goes, which would wait for it."""
+    return lambda scale, **steps: drive(scale, trainers.cluster.address, **steps)
+
+
+def wait_until(driver: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    while not happened():
+        assert driver.poll() is None
+        time.sleep(0.1)
 
 
 def test_a_lost_node_is_replaced_and_costs_the_steps_since_the_last_checkpoint(
-    drive: Callable[..., subprocess.Popen[bytes]], notes: Path, tmp_path: Path
+    trainers: Trainers, drive_there: Drive, notes: Path, tmp_path: Path
 ) -> None:
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
     (notes / "trouble").write_text("hang")
-    driver = drive(nodes.address)
-    try:
-        lost = [nodes.add_node(num_cpus=1, resources={"trainer_slot": 1}) for _ in range(2)][-1]
-        nodes.wait_for_nodes()
-        while (notes / "trouble").exists():
-            assert driver.poll() is None
-            time.sleep(0.1)
-        nodes.remove_node(lost, allow_graceful=False)
-        nodes.add_node(num_cpus=1, resources={"trainer_slot": 1})
-        assert driver.wait() == 0
-    finally:
-        driver.kill()  # before the cluster goes, which it would wait for
-        nodes.shutdown()
+    driver = drive_there(PINNED)
+    wait_until(driver, lambda: not (notes / "trouble").exists())
+    trainers.lose()
+    trainers.add()
+    assert driver.wait() == 0
     assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
     assert weights(tmp_path / "out")
+
+
+def test_fewer_workers_go_on_where_a_lost_node_is_not_replaced(
+    trainers: Trainers,
+    drive_there: Drive,
+    storage: Storage,
+    notes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")  # until it asks for fewer
+    (notes / "trouble").write_text("hang")
+    driver = drive_there(PINNED.model_copy(update={"min_workers": 1}))
+    wait_until(driver, lambda: not (notes / "trouble").exists())
+    trainers.lose()
+    assert driver.wait() == 0
+    assert steps_run(notes) == [0, 1, 2, 3, 2, 3, 4, 5]
+    found, expected = weights(tmp_path / "out"), weights(trained_alone(storage, tmp_path))
+    assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected)
+
+
+def trained_alone(storage: Storage, tmp_path: Path) -> Path:
+    """What one worker without Ray publishes, to which nothing happens."""
+    out = tmp_path / "alone"
+
+    def report(_step: int, _metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            (checkpoint / PUBLISHED).rename(out)
+            shutil.rmtree(checkpoint)
+
+    inputs = {"dataset": Run(open_store(storage), "demo").open("dataset")}
+    vae.train(TrainingJob(RECIPE, TrainScale(), inputs, rank=0, world_size=1, report=report))
+    return out
+
+
+def test_a_machine_that_is_about_to_go_costs_the_steps_since_its_notice(
+    trainers: Trainers, drive_there: Drive, storage: Storage, notes: Path
+) -> None:
+    """The notice is worth a checkpoint, and the loss that follows is no failure of the run's."""
+    (notes / "slow").touch()
+    scale = PINNED.model_copy(update={"checkpoint_every_steps": 1_000, "max_failures": 0})
+    driver = drive_there(scale, steps=80)
+    wait_until(driver, (notes / "steps").exists)
+    trainers.warn()
+    wait_until(driver, lambda: bool(kept(storage)))
+    noticed = read_state(kept(storage)[0]).step
+    trainers.add()
+    wait_until(driver, lambda: steps_run(notes).count(noticed) == 2)
+    (notes / "slow").unlink()
+    assert driver.wait() == 0
+    ran = steps_run(notes)
+    again = ran.index(noticed, ran.index(noticed) + 1)
+    assert 0 < noticed < 80
+    assert ran[:again] == list(range(again))
+    assert ran[again:] == list(range(noticed, 80))

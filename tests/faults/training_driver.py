@@ -1,6 +1,6 @@
 """A driver that trains the β-VAE on the run ``demo``'s dataset: to be killed and started again.
 
-python -m tests.faults.training_driver STORAGE OUT [ADDRESS]
+python -m tests.faults.training_driver STORAGE OUT SCALE STEPS [ADDRESS]
 """
 
 import sys
@@ -29,16 +29,7 @@ def train(storage: Storage, out: Path, scale: TrainScale, recipe: VaeRecipe = RE
 
 
 if __name__ == "__main__":
-    uri, folder, *address = sys.argv[1:]
+    uri, folder, scale, steps, *address = sys.argv[1:]
     connect(ClusterScale(num_cpus=4, address=address[0] if address else ""))
-    slots = {"trainer_slot": 1.0} if address else {}
-    train(
-        Storage(uri),
-        Path(folder),
-        TrainScale(
-            checkpoint_every_steps=2,
-            num_workers=2 if address else 1,
-            resources_per_worker=slots,
-            max_failures=4,
-        ),
-    )
+    recipe = RECIPE.model_copy(update={"steps": int(steps)})
+    train(Storage(uri), Path(folder), TrainScale.model_validate_json(scale), recipe)

@@ -1,7 +1,8 @@
 """The β-VAE's training with known trouble; Ray Train workers import this module by its name.
 
 Beside its images the data set holds ``notes``, the path of a folder: there each step is written
-down, and what is to go wrong is found.
+down, and what is to go wrong is found. While there is ``slow`` among them, steps take their time
+and each is logged.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gdrl.training import vae
+from gdrl.training import loop, vae
 from gdrl.training.engine import Engine
 from gdrl.training.job import TrainingJob
 
@@ -28,6 +29,9 @@ def train(job: TrainingJob) -> None:
         if job.rank == 0:
             with (notes / "steps").open("a") as file:
                 file.write(f"{self.steps_done} ")
+        if (notes / "slow").exists():
+            loop.LOG_EVERY_STEPS = 1
+            time.sleep(0.5)
         if self.steps_done == TROUBLED_STEP and job.rank == job.world_size - 1:
             _meet(notes)
         return step(self, *args)

@@ -1,13 +1,17 @@
 import json
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gdrl.config import UnmixingRecipe
+from gdrl.data.features import write_features
 from gdrl.data.table import load_images
-from gdrl.errors import ArtifactCorrupt, ConfigError, TrainingFailed
+from gdrl.errors import ArtifactCorrupt, ConfigError, DataError, TrainingFailed
+from gdrl.evaluation import mcc
 from gdrl.graph import auroc
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.image_answer_encoders import ImageAnswerEncoders
@@ -110,6 +114,40 @@ def test_components_need_room(changed, told, job, reports, untrained) -> None:
         return
     with pytest.raises(ConfigError, match=told):
         train(job(recipe, encoders=untrained))
+
+
+def test_our_encoder_learns_the_components_of_a_model_that_is_not_ours(
+    job, reports, dataset, tmp_path
+) -> None:
+    """Features that mix two factors with noise, as if a large model had made them."""
+    table = load_images(dataset, "train")
+    factors = np.stack([table.factors["red"], table.factors["left"]], axis=1)
+    rng = np.random.default_rng(0)
+    features = factors @ rng.normal(size=(2, 5)) + 0.01 * rng.normal(size=(len(table), 5))
+    store_features(tmp_path, table.ids, features)
+    train(job(RECIPE.model_copy(update={"steps": 80}), encoders=tmp_path))
+    published = reports.checkpoints[80] / "published"
+    test = load_images(dataset, "test")
+    codes = Representation.load(published).encode(test.pixels)
+    truth = np.stack([test.factors["red"], test.factors["left"]], axis=1)
+    assert mcc(codes[:, :2], truth) > 0.95
+    imitation = [metrics["imitation"] for _, metrics in reports.rows]
+    assert imitation[-1] < 0.2, "of two components of variance 1"
+
+
+def store_features(folder: Path, ids: np.ndarray, features: np.ndarray) -> None:
+    flat = pa.array(features.astype(np.float32).ravel())
+    column = pa.FixedSizeListArray.from_arrays(flat, features.shape[1])
+    write_features(pa.table({"id": ids, "features": column}), folder)
+    described = {"kind": "image_features", "net": "conv", "num_attributes": 2}
+    (folder / "model.json").write_text(json.dumps(described))
+
+
+def test_features_of_other_images_are_refused(job, dataset, tmp_path) -> None:
+    ids = load_images(dataset, "train").ids
+    store_features(tmp_path, ids[::-1] + 1, np.zeros((len(ids), 3)))
+    with pytest.raises(DataError, match="take encoders and dataset from one run"):
+        train(job(RECIPE, encoders=tmp_path))
 
 
 def test_features_that_have_no_independent_components_say_what_to_set(monkeypatch) -> None:

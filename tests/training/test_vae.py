@@ -15,9 +15,9 @@ from gdrl.models.beta_vae import BetaVae
 from gdrl.models.discriminator import CodeDiscriminator
 from gdrl.models.storage import load_model
 from gdrl.tracking import MetricLog
-from gdrl.training import losses, vae
+from gdrl.training import loop, losses, vae
 from gdrl.training.batches import positions_at
-from gdrl.training.checkpoint import FILE
+from gdrl.training.checkpoint import FILE, read_state
 from gdrl.training.job import TrainingJob
 
 RECIPE = VaeRecipe(latent_dim=6, steps=4, batch_size=8, precision="fp32")
@@ -214,3 +214,26 @@ def test_the_published_weights_are_finite_floats(job, reports) -> None:
     vae.train(job(RECIPE))
     weights = load_file(reports.checkpoints[4] / "published/model.safetensors")
     assert all(np.isfinite(value.numpy()).all() for value in weights.values())
+
+
+def test_notice_of_a_machine_that_goes_is_worth_one_checkpoint(job, reports, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    asked = []
+
+    def preempted() -> bool:
+        asked.append(len(asked) + 1)
+        return len(asked) >= 2
+
+    vae.train(replace(job(RECIPE.model_copy(update={"steps": 5})), preempted=preempted))
+    assert sorted(reports.checkpoints) == [2, 5]
+    assert asked == [1, 2, 3, 4, 5]
+    noticed = read_state(reports.checkpoints[2])
+    assert noticed.step == 2
+
+
+def test_every_number_of_workers_that_may_come_must_share_a_batch(job) -> None:
+    elastic = TrainScale(min_workers=2, num_workers=4)
+    recipe = RECIPE.model_copy(update={"batch_size": 8})
+    told = r"evenly by 3 workers; set recipe\.vae\.batch_size, scale\.vae\.min_workers, scale"
+    with pytest.raises(ConfigError, match=told):
+        vae.train(replace(job(recipe), scale=elastic, world_size=4))
