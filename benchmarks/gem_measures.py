@@ -17,7 +17,7 @@ from gdrl.graph import CorrelationGraph, build_graph, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders
-from gdrl.training.components import features_of, unmix
+from gdrl.training.components import features_of, read_encoded, unmix
 
 EDGE, ASYMMETRY = 0.2, 0.1
 NUM_EDITED = 200
@@ -125,18 +125,20 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
 
 
 def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
-    """Features as they come, and unmixed: by ICA, and by its controls."""
+    """Features as they come, and unmixed: by ICA, and as many by its controls."""
     recipe = bench.recipe(ICA)
-    encoders = load_encoders(bench.encoders(recipe, ICA))
     pixels, factors = bench.test
-    fitted = features_of(encoders, load_images(bench.dataset, "train").pixels)
-    features = features_of(encoders, pixels)
+    folder = bench.encoders(recipe, ICA)
+    features = features_of(load_encoders(folder), pixels)
+    encoded = read_encoded(folder, load_images(bench.dataset, "train"))
     rows = {"raw": _componentwise(features.astype(np.float64), factors)}
-    for method in ("random_rotation", "pca", "varimax", "ica"):
-        settings = recipe.unmixing.model_copy(update={"method": method})
-        fit, unmixed = unmix(fitted, encoders.num_attributes, settings)
+    number = 0
+    for method in ("ica", "varimax", "pca", "random_rotation"):
+        changed = {"method": method, "num_components": number}
+        fit, unmixed = unmix(encoded, recipe.unmixing.model_copy(update=changed))
+        number = unmixed.num_components
         rows[method] = _componentwise(fit.transform(features), factors)
-        rows[method]["stability"] = min(unmixed.stability)
+        rows[method] |= {"stability": min(unmixed.stability), "components": number}
     return rows
 
 

@@ -128,7 +128,7 @@ TABLE_WORLDS = {
     "noise": ("faces",),
     "interventions": ("faces", "faces_reversed"),
     "components": ("faces", "shapes3d_like"),
-    "extractors": ("faces", "shapes3d_like"),
+    "extractors": ("faces",),
 }
 
 REPRESENTATION = (
@@ -163,7 +163,17 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "follows_graph",
         "null_agreement",
     ),
-    "components": ("mcc", "mig", "dci_d", "info_m", "info_e", "info_c", "matched_95", "stability"),
+    "components": (
+        "components",
+        "mcc",
+        "mig",
+        "dci_d",
+        "info_m",
+        "info_e",
+        "info_c",
+        "matched_95",
+        "stability",
+    ),
     "extractors": (*REPRESENTATION, *(f"refined_{name}" for name in RELATIONS[:4]), *COST),
 }
 

@@ -38,7 +38,9 @@ class UnmixingRecipe(Section):
     """``ica`` is FastICA(k) on features that are not normalised; the others whiten alike and are
     its controls."""
     num_components: Annotated[int, Field(ge=0)] = 0
-    """k; 0 takes as many as attributes were asked about, which is all that both sides share."""
+    """k. 0 takes as many as attributes were asked about, which is all that both sides share, and
+    fewer where FastICA converges for fewer alone: of Gaussian directions it finds no more than one.
+    How many it took is in ``unmixing.json``."""
     latent_dim: PositiveInt = 20
     """Components first. The others are the image's own (the paper's private latents): they learn
     from the reconstruction what the answers do not say."""

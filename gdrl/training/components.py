@@ -69,6 +69,15 @@ class Unmixed:
     """How surely each component is found again from other seeds, in [0, 1]; 1 where no seed
     decides."""
 
+    def metrics(self) -> dict[str, float]:
+        """In three numbers."""
+        lowest = min(self.stability)
+        return {
+            "num_components": self.num_components,
+            "lowest_stability": lowest,
+            "explained": self.explained,
+        }
+
 
 class Batch(NamedTuple):
     """One part of a step's batch."""
@@ -129,12 +138,11 @@ def train(job: TrainingJob) -> None:
     torch.set_num_threads(job.scale.threads_per_worker)
     table = load_images(job.inputs["dataset"], "train")
     encoded = read_encoded(job.inputs["encoders"], table)
-    num_components = _num_components(recipe, encoded)
-    unmixing, unmixed = unmix(encoded.features, num_components, recipe)
+    unmixing, unmixed = unmix(encoded, recipe)
     vae = BetaVae(recipe.latent_dim, encoded.net, table.pixels.shape[1])
     if encoded.trained is not None:
         take_components(vae.encoder, encoded.trained, unmixing)
-    engine = Engine(ComponentsObjective(vae, num_components, recipe), job, recipe)
+    engine = Engine(ComponentsObjective(vae, unmixed.num_components, recipe), job, recipe)
     components = torch.from_numpy(unmixing.transform(encoded.features)).float()
     if encoded.trained is not None:
         components = components[:, :0]
@@ -144,8 +152,7 @@ def train(job: TrainingJob) -> None:
         (folder / "unmixing.json").write_text(json.dumps(asdict(unmixed), indent=2) + "\n")
 
     def scores_at(step: int) -> dict[str, float]:
-        lowest = {"lowest_stability": min(unmixed.stability), "explained": unmixed.explained}
-        return lowest if step == recipe.steps else {}
+        return unmixed.metrics() if step == recipe.steps else {}
 
     rows_at, batch_at = _batches(recipe, engine, table, components)
     loop.run(
@@ -196,13 +203,49 @@ def _batches(
     return rows_at, batch_at
 
 
-def _num_components(recipe: UnmixingRecipe, encoded: Encoded) -> int:
-    """As asked, or as many as there are attributes.
+@torch.no_grad()
+def features_of(
+    encoders: ImageAnswerEncoders, pixels: UInt8[ndarray, "images size size 3"]
+) -> Float32[ndarray, "images feature"]:
+    """Features of many images, as they come: normalised, independent ones would depend."""
+    parts = torch.from_numpy(pixels).split(CHUNK)
+    return torch.cat([encoders.features(to_images(part)) for part in parts]).numpy()
+
+
+def unmix(encoded: Encoded, recipe: UnmixingRecipe) -> tuple[Unmixing, Unmixed]:
+    """The map from features to components, and what is to be said of it.
 
     Raises:
-        ConfigError: more than ``latent_dim`` has room for, or than there are features.
+        ConfigError: more components than ``latent_dim`` has room for, or than there are features.
+        DataError: the features vary in fewer directions.
+        TrainingFailed: FastICA or varimax did not converge for the number asked for, from one of
+            three seeds.
     """
-    wanted = recipe.num_components or encoded.num_attributes
+    number = recipe.num_components or encoded.num_attributes
+    _check_room(number, encoded, recipe)
+    while True:
+        try:
+            return _unmixed(encoded.features, number, recipe)
+        except TrainingFailed as error:
+            if recipe.num_components or number == 1:
+                setting = "recipe.unmixing.num_components = 0 takes as many as can be found"
+                raise TrainingFailed(f"{error}; {setting}") from error
+        number -= 1
+
+
+def _unmixed(
+    features: Float32[ndarray, "images feature"], number: int, recipe: UnmixingRecipe
+) -> tuple[Unmixing, Unmixed]:
+    method, num_fits = recipe.method, NUM_STABILITY_FITS if recipe.method == "ica" else 1
+    seeds = range(recipe.seed, recipe.seed + num_fits)
+    fits = [fit_unmixing(features, number, method, seed=seed) for seed in seeds]
+    fit = fits[0]
+    again = stability(fits) if num_fits > 1 else np.ones(number)
+    explained, found = fit.whitening.explained, again.round(4).tolist()
+    return fit, Unmixed(method, number, explained, fit.iterations, found)
+
+
+def _check_room(wanted: int, encoded: Encoded, recipe: UnmixingRecipe) -> None:
     widest = encoded.features.shape[1]
     for setting, room in (
         ("recipe.unmixing.latent_dim", recipe.latent_dim),
@@ -213,41 +256,6 @@ def _num_components(recipe: UnmixingRecipe, encoded: Encoded) -> int:
                 f"{setting} = {room} has no room for {wanted} components; raise it, or lower "
                 "recipe.unmixing.num_components (0 is the number of attributes)"
             )
-    return wanted
-
-
-@torch.no_grad()
-def features_of(
-    encoders: ImageAnswerEncoders, pixels: UInt8[ndarray, "images size size 3"]
-) -> Float32[ndarray, "images feature"]:
-    """Features of many images, as they come: normalised, independent ones would depend."""
-    parts = torch.from_numpy(pixels).split(CHUNK)
-    return torch.cat([encoders.features(to_images(part)) for part in parts]).numpy()
-
-
-def unmix(
-    features: Float32[ndarray, "images feature"], num_components: int, recipe: UnmixingRecipe
-) -> tuple[Unmixing, Unmixed]:
-    """The map from features to components, and what is to be said of it.
-
-    Raises:
-        DataError: the features vary in fewer directions.
-        TrainingFailed: FastICA or varimax did not converge, from one of three seeds.
-    """
-    num_fits = NUM_STABILITY_FITS if recipe.method == "ica" else 1
-    try:
-        fits = [
-            fit_unmixing(features, num_components, recipe.method, seed=recipe.seed + k)
-            for k in range(num_fits)
-        ]
-    except (DataError, TrainingFailed) as error:
-        raise type(error)(f"{error}. The setting is recipe.unmixing.num_components") from error
-    fit = fits[0]
-    again = stability(fits) if num_fits > 1 else np.ones(num_components)
-    explained, iterations = fit.whitening.explained, fit.iterations
-    return fit, Unmixed(
-        recipe.method, num_components, explained, iterations, again.round(4).tolist()
-    )
 
 
 @torch.no_grad()

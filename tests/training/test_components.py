@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders, load_model, save_model
 from gdrl.training import components, encoders
 from gdrl.training.checkpoint import read_state
-from gdrl.training.components import features_of, train, unmix
+from gdrl.training.components import Encoded, features_of, train, unmix
 from gdrl.unmixing import fit_unmixing
 from tests.training.squares import write_scores
 from tests.training.test_encoders import RECIPE as ENCODERS
@@ -87,12 +88,15 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports, untrai
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
+def encoded(features: np.ndarray, num_attributes: int = 3) -> Encoded:
+    return Encoded(features.astype(np.float32), num_attributes, "conv", None)
+
+
 @pytest.mark.parametrize("method", ["pca", "varimax", "random_rotation"])
 def test_controls_share_the_span_and_no_seed_unsettles_them(method: str) -> None:
-    features = np.random.default_rng(0).laplace(size=(500, 5)).astype(np.float32)
-    recipe = RECIPE.model_copy(update={"method": method})
-    fit, unmixed = unmix(features, 3, recipe)
-    ica, _ = unmix(features, 3, RECIPE)
+    features = np.random.default_rng(0).laplace(size=(500, 5))
+    fit, unmixed = unmix(encoded(features), RECIPE.model_copy(update={"method": method}))
+    ica, _ = unmix(encoded(features), RECIPE)
     assert unmixed.stability == [1.0, 1.0, 1.0]
     assert unmixed.explained == pytest.approx(ica.whitening.explained)
     assert fit.transform(features).std(axis=0) == pytest.approx(np.ones(3), abs=1e-3)
@@ -150,15 +154,20 @@ def test_features_of_other_images_are_refused(job, dataset, tmp_path) -> None:
         train(job(RECIPE, encoders=tmp_path))
 
 
-def test_features_that_have_no_independent_components_say_what_to_set(monkeypatch) -> None:
-    features = np.random.default_rng(0).normal(size=(2_000, 6)).astype(np.float32)
-    monkeypatch.setattr(
-        components,
-        "fit_unmixing",
-        lambda *args, **named: fit_unmixing(*args, **named, max_iterations=5),
-    )
-    with pytest.raises(TrainingFailed, match=r"setting is recipe\.unmixing\.num_components"):
-        unmix(features, 6, RECIPE)
+def test_of_gaussian_directions_fewer_components_are_taken(monkeypatch) -> None:
+    """Two sources that ICA can find, the strongest, and four that nothing tells apart."""
+    rng = np.random.default_rng(0)
+    sources = np.hstack([3 * rng.laplace(size=(2_000, 2)), rng.normal(size=(2_000, 4))])
+    impatient = partial(fit_unmixing, max_iterations=20)
+    monkeypatch.setattr(components, "fit_unmixing", impatient)
+    mixed = encoded(sources, num_attributes=6)
+    recipe = RECIPE.model_copy(update={"latent_dim": 6})
+    fit, unmixed = unmix(mixed, recipe)
+    assert 2 <= unmixed.num_components < 6
+    assert mcc(fit.transform(mixed.features), sources[:, :2]) > 0.95
+    told = r"FastICA\(6\) still moved .*num_components = 0 takes as many as can be found"
+    with pytest.raises(TrainingFailed, match=told):
+        unmix(mixed, recipe.model_copy(update={"num_components": 6}))
 
 
 def test_encoders_are_no_model_that_decodes(untrained) -> None:
