@@ -181,8 +181,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     store = open_store(Storage.of(config))
     print(inspection.describe_plan(plan(config, store)))
     if arguments.budget is not None:
-        rates = capacity.measured(inspection.find_run(store, arguments.measured or config.name))
         work = capacity.Work.of(config)
+        rates = capacity.measured(inspection.find_run(store, arguments.measured or config.name))
         splits = capacity.candidates(work, rates, config.prices)
         chosen = capacity.best(splits, arguments.budget)
         print(f"\n{inspection.describe_capacity(work, rates, splits, chosen)}")

@@ -9,7 +9,17 @@ from gdrl.artifacts import Manifest, Run, Store
 from gdrl.capacity import Estimate, Rates, Work
 from gdrl.errors import ArtifactMissing
 from gdrl.garbage import Garbage
-from gdrl.pipeline import SO_FAR, STAGE_OF, Decision, Stage, as_set, diff, recipe_diff, stages_of
+from gdrl.pipeline import (
+    EXTRACTORS,
+    SO_FAR,
+    STAGE_OF,
+    Decision,
+    Stage,
+    as_set,
+    diff,
+    recipe_diff,
+    stages_of,
+)
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -128,8 +138,8 @@ def _stages(run: Run) -> tuple[Stage, ...]:
     """Those of the extractor that its last attempt was told to use."""
     attempts = run.store.names(f"{run.name}/attempts")
     told = run.store.read(f"{run.name}/attempts/{attempts[-1]}/config.json") if attempts else None
-    recipe = json.loads(told)["recipe"] if told else {}
-    return stages_of(recipe.get("extractor", "beta_vae"))
+    extractor = (json.loads(told) if told else {}).get("recipe", {}).get("extractor")
+    return stages_of(extractor if extractor in EXTRACTORS else "beta_vae")
 
 
 def _doublings(number: int, other: int) -> int:

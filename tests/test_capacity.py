@@ -134,7 +134,6 @@ def test_a_run_that_is_not_there_is_said(measured: Path) -> None:
         plan(measured, "--budget", "90")
 
 
-def test_training_that_waits_for_the_answers_is_not_simulated() -> None:
-    config = RunConfig.model_validate({"recipe": {"extractor": "contrastive_ica"}})
-    with pytest.raises(ConfigError, match=r"recipe\.extractor = contrastive_ica waits"):
-        capacity.Work.of(config)
+def test_training_that_waits_for_the_answers_is_not_simulated(measured: Path) -> None:
+    with pytest.raises(SystemExit, match=r"recipe\.extractor = contrastive_ica waits"):
+        plan(measured, "--budget", "90", "recipe.extractor=contrastive_ica")

@@ -38,9 +38,9 @@ class UnmixingRecipe(Section):
     """``ica`` is FastICA(k) on features that are not normalised; the others whiten alike and are
     its controls."""
     num_components: Annotated[int, Field(ge=0)] = 0
-    """k. 0 takes as many as attributes were asked about, which is all that both sides share, and
-    fewer where FastICA converges for fewer alone: of Gaussian directions it finds no more than one.
-    How many it took is in ``unmixing.json``."""
+    """k. 0 takes as many as attributes were asked about, which is all that both sides share; fewer
+    where ``latent_dim`` or the features have no room, or FastICA converges for fewer alone: of
+    Gaussian directions it finds no more than one. ``unmixing.json`` says how many."""
     latent_dim: PositiveInt = 20
     """Components first. The others are the image's own (the paper's private latents): they learn
     from the reconstruction what the answers do not say."""
@@ -50,7 +50,7 @@ class UnmixingRecipe(Section):
     """Weight of the KL, which decides the private latents, and the noise on the components."""
     imitation_weight: PositiveFloat = 100.0
     """Weight of the squared error of components, where ``recipe.encoders.model`` has them and our
-    encoder learns them. Nothing else moves them."""
+    encoder learns them. Neither reconstruction nor KL asks anything of them."""
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3

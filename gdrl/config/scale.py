@@ -14,7 +14,7 @@ class TrainScale(Section):
     min_workers: Annotated[int, Field(ge=0)] = 0
     """How few may go on where nodes are lost, until ``num_workers`` fit again; 0 waits for all.
     Pin them by ``resources_per_worker``: Ray 2.60 counts other nodes' free CPUs for workers. Each
-    change of the number begins at the last checkpoint."""
+    change of the number begins at the last checkpoint. Where not even so few fit, they wait."""
     threads_per_worker: PositiveInt = 1
     """CPU threads of each worker; more threads than free cores cost a factor of ten."""
     use_gpu: bool = False

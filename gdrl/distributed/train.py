@@ -6,6 +6,7 @@ crash, a kill or a lost node therefore finds the last checkpoint; a changed reci
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -22,13 +23,16 @@ from gdrl.distributed.remote import environment_of, last_line, resources_of
 from gdrl.distributed.session import connect, require
 from gdrl.distributed.worker import Task, work
 from gdrl.errors import TrainingFailed
-from gdrl.tracking import MlflowRun, Progress, mlflow_run
+from gdrl.tracking import MlflowRun, Progress, mlflow_run, say
 from gdrl.training.job import PUBLISHED
 
 START_ATTEMPTS = 10
 """Of 60 s each: how long workers may wait for a cluster to grow before the run gives up."""
 
 POLL_SECONDS = 0.5
+
+SILENT_SECONDS = 120.0
+"""Without a word from the workers, which may be waiting for nodes: elastic ones do so for ever."""
 
 PACE = "images_per_second"
 
@@ -60,8 +64,8 @@ def fit(
         The metrics reported with the last checkpoint.
 
     Raises:
-        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started, or
-            the loss stopped being finite.
+        TrainingFailed: a worker failed more than ``scale.max_failures`` times, or never started
+            (of a fixed number: elastic ones wait), or the loss stopped being finite.
         ConfigError: the workers can never fit on this machine, or MLflow is asked for and cannot be
             had.
     """
@@ -131,7 +135,9 @@ def _trainer(task: Task, run: str, storage: Storage) -> Any:
             storage_filesystem=storage_filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(  # type: ignore[call-arg]
-                max_failures=scale.max_failures, controller_failure_limit=START_ATTEMPTS
+                max_failures=scale.max_failures,
+                # An elastic run meets one or two for each node it loses, all its life.
+                controller_failure_limit=-1 if scale.min_workers else START_ATTEMPTS,
             ),
             worker_runtime_env={"env_vars": environment_of(scale)},
         ),
@@ -155,8 +161,14 @@ def _run(trainer: Any, task: Task, name: str, progress: Progress, mlflow: Mlflow
     thread = ThreadPoolExecutor(1, thread_name_prefix=f"fit-{name}")
     future = thread.submit(trainer.fit)
     thread.shutdown(wait=False)
+    told_at = time.monotonic()
     while not wait([future], timeout=POLL_SECONDS).done:
-        _show(ray.get(task.relay.take.remote()), progress, mlflow)
+        if rows := ray.get(task.relay.take.remote()):
+            told_at = time.monotonic()
+        elif time.monotonic() > told_at + SILENT_SECONDS:
+            told_at = time.monotonic()
+            say(f"{name} is silent for {SILENT_SECONDS:.0f} s: `ray status` shows who waits")
+        _show(rows, progress, mlflow)
     _show(ray.get(task.relay.take.remote()), progress, mlflow)
     try:
         result = future.result()

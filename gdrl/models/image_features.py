@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
+from gdrl.data.features import check_pretrained
 from gdrl.errors import ConfigError
 
 
@@ -30,12 +31,7 @@ class ImageFeatures:
     def __init__(self, path: Path, use_gpu: bool = False, num_threads: int = 1) -> None:
         from transformers import AutoImageProcessor, AutoModel
 
-        for name in ("config.json", "preprocessor_config.json"):
-            if not (path / name).is_file():
-                raise ConfigError(
-                    f"{path} holds no {name}; give a directory with model and image processor, as "
-                    "save_pretrained writes them"
-                )
+        check_pretrained(path)
         torch.set_num_threads(num_threads)
         self._path = path
         self._device = "cuda" if use_gpu else "cpu"

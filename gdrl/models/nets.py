@@ -23,7 +23,7 @@ def build_pair(net: Net, latent_dim: int, image_size: int) -> tuple[Encoder, Dec
         encoder = Encoder(*downsampling(image_size), latent_dim)
         return encoder, Decoder(*upsampling(image_size), latent_dim)
     raise ConfigError(
-        f"recipe.vae.net = {net} takes no images of {image_size} pixels; conv takes {IMAGE_SIZE}, "
-        f"residual takes {', '.join(map(str, RESIDUAL_SIZES))}: set recipe.vae.net or "
-        "recipe.dataset.image_size"
+        f"net = {net} takes no images of {image_size} pixels; conv takes {IMAGE_SIZE}, "
+        f"residual takes {', '.join(map(str, RESIDUAL_SIZES))}: set recipe.vae.net, or "
+        "recipe.encoders.net for contrastive_ica, or recipe.dataset.image_size"
     )

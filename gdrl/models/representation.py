@@ -29,7 +29,11 @@ class Representation:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Representation:
-        """Read a ``vae`` or ``disgraph`` artifact. Raises ArtifactMissing or ArtifactCorrupt."""
+        """Read a ``vae``, ``components`` or ``disgraph`` artifact.
+
+        Raises:
+            ArtifactMissing, ArtifactCorrupt: there is none that can be used.
+        """
         return cls(load_model(folder), device)
 
     def encode(self, pixels: UInt8[ndarray, "n size size 3"]) -> Float[ndarray, "n latent"]:

@@ -104,10 +104,8 @@ def _findings(sources: Sources) -> dict[str, Any]:
 
 def _trained(sources: Sources) -> dict[str, str]:
     """Artifacts whose training is drawn, and what to call them."""
-    contrastive = {
-        "encoders": "Encoders of images and answers",
-        "components": "Decoder of components",
-    }
+    pairs = {} if sources.is_pretrained else {"encoders": "Encoders of images and answers"}
+    contrastive = {**pairs, "components": "Decoder of components"}
     extracting = contrastive if sources.is_contrastive else {"vae": "β-VAE"}
     return {**extracting, "disgraph": "DisGraph"}
 

@@ -26,7 +26,16 @@ class Sources:
     @property
     def extractor(self) -> str:
         """What found the factors, before the graph."""
-        return "contrastive ICA" if self.is_contrastive else "β-VAE"
+        if not self.is_contrastive:
+            return "β-VAE"
+        method = str(self.json("components", "unmixing.json").get("method", "ica"))
+        name = {"ica": "ICA", "pca": "PCA"}.get(method, method.replace("_", " "))
+        return name if self.is_pretrained else f"contrastive {name}"
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether those features are of a model that was not trained here."""
+        return self.file("encoders", "features.parquet") is not None
 
     def file(self, artifact: str, name: str) -> Path | None:
         """The file ``name`` of ``artifact``, or ``None`` where either does not exist."""

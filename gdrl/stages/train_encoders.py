@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import RunConfig
-from gdrl.data.features import write_features
+from gdrl.data.features import check_pretrained, write_features
 from gdrl.data.table import train_ids
 from gdrl.distributed.features import extract_features
 from gdrl.distributed.train import fit
@@ -29,6 +29,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
 
 def _extract(config: RunConfig, inputs: Inputs, folder: Path) -> Metrics:
     recipe, dataset = config.recipe.encoders, inputs.sources["dataset"]
+    check_pretrained(Path(recipe.model))
     table = extract_features(
         dataset, train_ids(inputs["dataset"]), Path(recipe.model), config.scale.encoders
     )

@@ -48,6 +48,14 @@ def positions_at(
     return positions
 
 
+def whole_batch_at(
+    step: int, batch_size: int, num_images: int, seed: int
+) -> Int64[ndarray, " batch"]:
+    """As :func:`positions_at`, none twice: what fills no batch sits its epoch out."""
+    epoch, place = divmod(step, num_images // batch_size)
+    return _order((seed,), epoch, num_images)[place * batch_size :][:batch_size]
+
+
 @lru_cache(maxsize=4)
 def _order(entropy: tuple[int, ...], epoch: int, num_images: int) -> Int64[ndarray, " images"]:
     """Kept between the steps of an epoch: of a million images, one takes as long as a step."""
@@ -101,7 +109,8 @@ def check_whole(job: TrainingJob, reason: str, *, over_workers: bool) -> None:
     Raises:
         ConfigError: there are such parts.
     """
-    parts = job.scale.accumulation_steps * (1 if over_workers else job.world_size)
+    most = job.scale.num_workers if job.scale.min_workers else job.world_size
+    parts = job.scale.accumulation_steps * (1 if over_workers else most)
     if parts > 1:
         workers = f"scale.{job.section}.num_workers"
         raise ConfigError(

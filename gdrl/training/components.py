@@ -38,6 +38,7 @@ from gdrl.training.batches import (
 )
 from gdrl.training.engine import Engine
 from gdrl.training.job import TrainingJob
+from gdrl.training.ranks import mean_over_ranks
 from gdrl.unmixing import Unmixing, fit_unmixing, stability
 
 CHUNK = 256
@@ -89,9 +90,10 @@ class Batch(NamedTuple):
 
 
 class ComponentsObjective(nn.Module):
-    """Weighted reconstruction + beta KL around components that neither of the two moves.
+    """Weighted reconstruction + beta KL around components, of which neither asks anything.
 
-    Decoder, noise and private latents learn; and the components, where a batch says them.
+    Decoder, noise and private latents learn from them; components from what a batch says of them,
+    or not at all.
     """
 
     is_component: Bool[Tensor, " latent"]
@@ -126,23 +128,24 @@ def train(job: TrainingJob) -> None:
     worker fits the unmixing for itself, from the same rows: of 7,000 images that takes seconds.
 
     Raises:
-        ConfigError: the workers cannot share a batch evenly, or the components find no room.
+        ConfigError: the workers cannot share a batch evenly, or more components than features.
         DataError: the data set cannot be read, the features are not its own, or they vary in fewer
             directions.
-        TrainingFailed: FastICA did not converge, the loss is not finite, or the checkpoint does not
-            fit.
+        TrainingFailed: FastICA did not converge, the workers found unlike numbers of components,
+            the loss is not finite, or the checkpoint does not fit.
     """
     recipe = cast(UnmixingRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(job.scale.threads_per_worker)
     table = load_images(job.inputs["dataset"], "train")
-    encoded = read_encoded(job.inputs["encoders"], table)
+    encoded = read_encoded(job.inputs["encoders"], table, use_gpu=job.scale.use_gpu)
     unmixing, unmixed = unmix(encoded, recipe)
     vae = BetaVae(recipe.latent_dim, encoded.net, table.pixels.shape[1])
     if encoded.trained is not None:
         take_components(vae.encoder, encoded.trained, unmixing)
     engine = Engine(ComponentsObjective(vae, unmixed.num_components, recipe), job, recipe)
+    _check_agreement(unmixed.num_components)
     components = torch.from_numpy(unmixing.transform(encoded.features)).float()
     if encoded.trained is not None:
         components = components[:, :0]
@@ -160,7 +163,17 @@ def train(job: TrainingJob) -> None:
     )
 
 
-def read_encoded(folder: Path, table: ImageTable) -> Encoded:
+def _check_agreement(num_components: int) -> None:
+    """Each rank fits for itself, and on unlike machines the last digit may decide."""
+    mean = mean_over_ranks(torch.tensor(float(num_components))).item()
+    if mean != num_components:
+        raise TrainingFailed(
+            f"this worker found {num_components} components, all of them {mean:g} on average; set "
+            "recipe.unmixing.num_components to a number that converges"
+        )
+
+
+def read_encoded(folder: Path, table: ImageTable, *, use_gpu: bool = False) -> Encoded:
     """Features of the training images: stored ones, or by our own encoder.
 
     Raises:
@@ -169,8 +182,8 @@ def read_encoded(folder: Path, table: ImageTable) -> Encoded:
     """
     if not (folder / FEATURES).is_file():
         encoders = load_encoders(folder)
-        features = features_of(encoders, table.pixels)
-        return Encoded(features, encoders.num_attributes, encoders.net, encoders.image)
+        features = features_of(encoders.to("cuda" if use_gpu else "cpu"), table.pixels)
+        return Encoded(features, encoders.num_attributes, encoders.net, encoders.cpu().image)
     ids, features = read_features(folder)
     if not np.array_equal(ids, table.ids):
         raise DataError(
@@ -208,28 +221,36 @@ def features_of(
     encoders: ImageAnswerEncoders, pixels: UInt8[ndarray, "images size size 3"]
 ) -> Float32[ndarray, "images feature"]:
     """Features of many images, as they come: normalised, independent ones would depend."""
+    device = encoders.image.mean.weight.device
     parts = torch.from_numpy(pixels).split(CHUNK)
-    return torch.cat([encoders.features(to_images(part)) for part in parts]).numpy()
+    return torch.cat([encoders.features(to_images(p.to(device))).cpu() for p in parts]).numpy()
 
 
 def unmix(encoded: Encoded, recipe: UnmixingRecipe) -> tuple[Unmixing, Unmixed]:
     """The map from features to components, and what is to be said of it.
 
     Raises:
-        ConfigError: more components than ``latent_dim`` has room for, or than there are features.
-        DataError: the features vary in fewer directions.
+        ConfigError: more components were asked for than there are features.
+        DataError: the features vary in fewer directions than components were asked for, or none.
         TrainingFailed: FastICA or varimax did not converge for the number asked for, from one of
             three seeds.
     """
-    number = recipe.num_components or encoded.num_attributes
-    _check_room(number, encoded, recipe)
+    width = encoded.features.shape[1]
+    if recipe.num_components > width:
+        raise ConfigError(
+            f"recipe.unmixing.num_components = {recipe.num_components} is more than the {width} "
+            "features; lower it (0 takes as many as can be found)"
+        )
+    number = recipe.num_components or min(encoded.num_attributes, recipe.latent_dim, width)
     while True:
         try:
             return _unmixed(encoded.features, number, recipe)
-        except TrainingFailed as error:
-            if recipe.num_components or number == 1:
-                setting = "recipe.unmixing.num_components = 0 takes as many as can be found"
-                raise TrainingFailed(f"{error}; {setting}") from error
+        except (DataError, TrainingFailed) as error:
+            if recipe.num_components:
+                setting = "the setting is recipe.unmixing.num_components; 0 takes what can be found"
+                raise type(error)(f"{error}: {setting}") from error
+            if number == 1:
+                raise
         number -= 1
 
 
@@ -243,19 +264,6 @@ def _unmixed(
     again = stability(fits) if num_fits > 1 else np.ones(number)
     explained, found = fit.whitening.explained, again.round(4).tolist()
     return fit, Unmixed(method, number, explained, fit.iterations, found)
-
-
-def _check_room(wanted: int, encoded: Encoded, recipe: UnmixingRecipe) -> None:
-    widest = encoded.features.shape[1]
-    for setting, room in (
-        ("recipe.unmixing.latent_dim", recipe.latent_dim),
-        ("recipe.encoders.feature_dim" if encoded.trained else "the model's width", widest),
-    ):
-        if wanted > room:
-            raise ConfigError(
-                f"{setting} = {room} has no room for {wanted} components; raise it, or lower "
-                "recipe.unmixing.num_components (0 is the number of attributes)"
-            )
 
 
 @torch.no_grad()

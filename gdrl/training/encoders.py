@@ -25,9 +25,9 @@ from gdrl.training.batches import (
     below,
     check_shares,
     check_whole,
-    positions_at,
     share,
     to_images,
+    whole_batch_at,
 )
 from gdrl.training.engine import Engine
 from gdrl.training.info_nce import cosine_distance, symmetric_info_nce
@@ -78,7 +78,7 @@ def train(job: TrainingJob) -> None:
     engine = Engine(ImageAnswerObjective(encoders, recipe.temperature), job, recipe)
 
     def rows_at(step: int) -> Int64[ndarray, " batch"]:
-        return positions_at(step, recipe.batch_size, len(answers), recipe.seed)
+        return whole_batch_at(step, recipe.batch_size, len(answers), recipe.seed)
 
     def batch_at(step: int, part: Part) -> Batch:
         rows = share(part, rows_at(step))
@@ -101,7 +101,7 @@ def signed(annotations: Annotations) -> Float[Tensor, "scored attribute"]:
 
 
 def _check_enough(recipe: EncodersRecipe, annotations: Annotations) -> None:
-    """An image that is in a batch twice would be told from itself."""
+    """An image that is in a batch twice would have to be told from itself."""
     if recipe.batch_size > len(annotations.positions):
         raise ConfigError(
             f"recipe.encoders.batch_size = {recipe.batch_size} is more than the "

@@ -159,6 +159,14 @@ def test_another_extractor_is_called_by_its_name(run: Run, tmp_path: Path) -> No
     assert "2 by the contrastive ICA alone" in page.text
     titles = ["Encoders of images and answers", "Decoder of components", "DisGraph"]
     assert [title for title in titles if title in page.text] == titles
+    (run.artifacts["components"] / "unmixing.json").write_text('{"method": "random_rotation"}')
+    assert (
+        "2 by the contrastive random rotation alone" in page_of(run.without("vae"), tmp_path).text
+    )
+    (run.artifacts["encoders"] / "features.parquet").touch()
+    page = page_of(run.without("vae"), tmp_path)
+    assert "2 by the random rotation alone" in page.text
+    assert "Encoders of images" not in page.text
 
 
 def test_photographs_have_no_truth_and_the_page_says_so(run: Run, tmp_path: Path) -> None:

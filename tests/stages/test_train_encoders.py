@@ -8,12 +8,12 @@ import pytest
 from small_artifact import finish_dataset
 from tiny_clip import FEATURE_DIM, save_clip
 
-from gdrl.artifacts import Inputs, Storage
+from gdrl.artifacts import Artifact, Inputs, Source, Storage
 from gdrl.config import RunConfig
 from gdrl.data.features import read_features
 from gdrl.data.pictures import encode_png
 from gdrl.data.table import Row, train_ids, write_images
-from gdrl.errors import DataError
+from gdrl.errors import ConfigError, DataError
 from gdrl.stages import train_encoders
 
 
@@ -48,3 +48,11 @@ def test_a_data_set_without_a_training_split_is_said(tmp_path: Path) -> None:
     write_images(tmp_path, [Row(picture, "test")])
     with pytest.raises(DataError, match="holds no train images"):
         train_ids(tmp_path)
+
+
+def test_a_path_without_a_model_is_said_before_anything_starts(tmp_path: Path) -> None:
+    config = RunConfig.model_validate({"recipe": {"encoders": {"model": str(tmp_path)}}})
+    inputs = Inputs({}, {}, {"dataset": Source(Storage(str(tmp_path)), "demo", "dataset")})
+    out = Artifact("encoders", tmp_path, Storage(str(tmp_path)))
+    with pytest.raises(ConfigError, match=r"recipe\.encoders\.model: .* holds no config\.json"):
+        train_encoders.run(config, inputs, out)

@@ -102,22 +102,26 @@ def test_controls_share_the_span_and_no_seed_unsettles_them(method: str) -> None
     assert fit.transform(features).std(axis=0) == pytest.approx(np.ones(3), abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"num_components": 3, "latent_dim": 3}, None),
-        ({"num_components": 9, "latent_dim": 9}, r"recipe\.encoders\.feature_dim = 8"),
-        ({"latent_dim": 1}, r"recipe\.unmixing\.latent_dim = 1 has no room for 2 components"),
-    ],
-)
-def test_components_need_room(changed, told, job, reports, untrained) -> None:
-    recipe = RECIPE.model_copy(update=changed)
-    if told is None:
-        train(job(recipe, encoders=untrained))
-        assert load_model(reports.checkpoints[4] / "published").latent_dim == 3
-        return
-    with pytest.raises(ConfigError, match=told):
-        train(job(recipe, encoders=untrained))
+def test_components_find_the_room_that_there_is(job, reports, untrained) -> None:
+    train(job(RECIPE.model_copy(update={"latent_dim": 1}), encoders=untrained))
+    unmixing = json.loads((reports.checkpoints[4] / "published/unmixing.json").read_text())
+    assert unmixing["num_components"] == 1, "of two attributes"
+    reports.folder = reports.folder / "three"
+    asked = {"num_components": 3, "latent_dim": 3}
+    train(job(RECIPE.model_copy(update=asked), encoders=untrained))
+    assert load_model(reports.checkpoints[4] / "published").latent_dim == 3
+    asked = {"num_components": 9, "latent_dim": 9}
+    with pytest.raises(ConfigError, match=r"num_components = 9 is more than the 8 features"):
+        train(job(RECIPE.model_copy(update=asked), encoders=untrained))
+
+
+def test_directions_that_do_not_vary_are_no_components() -> None:
+    features = np.random.default_rng(0).laplace(size=(500, 2)) @ np.ones((2, 4))
+    assert unmix(encoded(features), RECIPE)[1].num_components == 1
+    with pytest.raises(
+        DataError, match=r"only 1 directions .* recipe\.unmixing\.num_components; 0"
+    ):
+        unmix(encoded(features), RECIPE.model_copy(update={"num_components": 2}))
 
 
 def test_our_encoder_learns_the_components_of_a_model_that_is_not_ours(
@@ -165,7 +169,7 @@ def test_of_gaussian_directions_fewer_components_are_taken(monkeypatch) -> None:
     fit, unmixed = unmix(mixed, recipe)
     assert 2 <= unmixed.num_components < 6
     assert mcc(fit.transform(mixed.features), sources[:, :2]) > 0.95
-    told = r"FastICA\(6\) still moved .*num_components = 0 takes as many as can be found"
+    told = r"FastICA\(6\) still moved .*recipe\.unmixing\.num_components; 0 takes"
     with pytest.raises(TrainingFailed, match=told):
         unmix(mixed, recipe.model_copy(update={"num_components": 6}))
 

@@ -10,6 +10,7 @@ from gdrl.data.table import load_images
 from gdrl.errors import ConfigError
 from gdrl.models.storage import load_encoders
 from gdrl.training.annotations import Annotations
+from gdrl.training.batches import whole_batch_at
 from gdrl.training.encoders import signed, train
 from tests.training.squares import write_scores
 
@@ -57,7 +58,16 @@ def test_an_answer_in_the_middle_says_as_much_as_none() -> None:
     assert signed(annotations).tolist() == [[1.0, -1.0, 0.0, 0.5, 0.0]]
 
 
-def test_a_batch_never_holds_an_image_twice(job, scores) -> None:
+def test_a_batch_never_holds_an_image_twice() -> None:
+    """Eleven images in batches of four: two batches an epoch, and three images sit it out."""
+    batches = [whole_batch_at(step, 4, 11, seed=0) for step in range(40)]
+    assert all(len(set(batch.tolist())) == 4 for batch in batches)
+    epochs = [np.concatenate(batches[at : at + 2]).tolist() for at in range(0, 40, 2)]
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    assert set(np.concatenate(epochs).tolist()) == set(range(11)), "others sit out each time"
+
+
+def test_fewer_images_than_a_batch_are_refused(job, scores) -> None:
     told = r"recipe\.encoders\.batch_size = 128 is more than the 84 images that were scored"
     with pytest.raises(ConfigError, match=told):
         train(job(RECIPE.model_copy(update={"batch_size": 128}), scores=scores))

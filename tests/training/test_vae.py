@@ -237,3 +237,10 @@ def test_every_number_of_workers_that_may_come_must_share_a_batch(job) -> None:
     told = r"evenly by 3 workers; set recipe\.vae\.batch_size, scale\.vae\.min_workers, scale"
     with pytest.raises(ConfigError, match=told):
         vae.train(replace(job(recipe), scale=elastic, world_size=4))
+
+
+def test_a_term_of_whole_batches_takes_no_second_worker_later_either(job) -> None:
+    elastic = TrainScale(min_workers=1, num_workers=2)
+    recipe = RECIPE.model_copy(update={"objective": "beta_tcvae"})
+    with pytest.raises(ConfigError, match=r"scale\.vae\.num_workers = 1"):
+        vae.train(replace(job(recipe), scale=elastic))
