@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 from gdrl.artifacts import (
     Artifact,
@@ -107,6 +108,8 @@ class _Attempt:
 
     def run_all(self, todo: Sequence[Decision]) -> None:
         """Start each stage once nothing that it needs is outstanding."""
+        # Before any thread: SciPy looks at a torch that another thread is still importing, and fails.
+        modules = {d.stage.name: importlib.import_module(d.stage.module) for d in todo}
         waiting, failed = list(todo), list[tuple[Stage, BaseException]]()
         running: dict[Future[None], Decision] = {}
         # No `with`: on Ctrl-C its exit would wait for the running stages.
@@ -115,7 +118,9 @@ class _Attempt:
             outstanding = {d.stage.artifact for d in (*waiting, *running.values())}
             for decision in [d for d in waiting if not outstanding.intersection(d.stage.needs)]:
                 waiting.remove(decision)
-                running[pool.submit(self._run_stage, decision)] = decision
+                running[pool.submit(self._run_stage, decision, modules[decision.stage.name])] = (
+                    decision
+                )
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 stage = running.pop(future).stage
                 if error := future.exception():
@@ -129,13 +134,13 @@ class _Attempt:
             defect = next((e for e in errors if not isinstance(e, GdrlError)), errors[0])
             raise _stage_failed(failed) from defect
 
-    def _run_stage(self, decision: Decision) -> None:
+    def _run_stage(self, decision: Decision, module: ModuleType) -> None:
         stage = decision.stage
         self._say(f"start {stage.name}")
         started = time.time()
         inputs = self._open_inputs(stage)
         out = self.run.begin(stage.artifact, stage.name)
-        metrics: Metrics = importlib.import_module(stage.module).run(self.config, inputs, out)
+        metrics: Metrics = module.run(self.config, inputs, out)
         if self.config.tracking.tensorboard:
             self._write_tensorboard(out)
         seconds = time.time() - started

@@ -300,9 +300,15 @@ def trained_alone(storage: Storage, tmp_path: Path) -> Path:
 
 
 def test_a_machine_that_is_about_to_go_costs_the_steps_since_its_notice(
-    trainers: Trainers, drive_there: Drive, storage: Storage, notes: Path
+    trainers: Trainers,
+    drive_there: Drive,
+    storage: Storage,
+    notes: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The notice is worth a checkpoint, and the loss that follows is no failure of the run's."""
+    # What a private cluster of an earlier test left in this process's environment.
+    monkeypatch.delenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", raising=False)
     (notes / "slow").touch()
     scale = PINNED.model_copy(update={"checkpoint_every_steps": 1_000, "max_failures": 0})
     driver = drive_there(scale, steps=80)
