@@ -108,7 +108,7 @@ class _Attempt:
 
     def run_all(self, todo: Sequence[Decision]) -> None:
         """Start each stage once nothing that it needs is outstanding."""
-        # Before any thread: SciPy looks at a torch that another thread is still importing, and fails.
+        # Before any thread: SciPy trips over a torch that another thread is still importing.
         modules = {d.stage.name: importlib.import_module(d.stage.module) for d in todo}
         waiting, failed = list(todo), list[tuple[Stage, BaseException]]()
         running: dict[Future[None], Decision] = {}
@@ -118,9 +118,8 @@ class _Attempt:
             outstanding = {d.stage.artifact for d in (*waiting, *running.values())}
             for decision in [d for d in waiting if not outstanding.intersection(d.stage.needs)]:
                 waiting.remove(decision)
-                running[pool.submit(self._run_stage, decision, modules[decision.stage.name])] = (
-                    decision
-                )
+                module = modules[decision.stage.name]
+                running[pool.submit(self._run_stage, decision, module)] = decision
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 stage = running.pop(future).stage
                 if error := future.exception():

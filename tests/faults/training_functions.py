@@ -45,7 +45,7 @@ def _meet(notes: Path) -> None:
     trouble = notes / "trouble"
     if not trouble.exists():
         return
-    while not _has_checkpoint(notes.parent):
+    while not has_checkpoint(notes.parent):
         time.sleep(0.05)  # until that of step 2 is committed
     kind = trouble.read_text()
     if kind == "full disk":
@@ -61,7 +61,7 @@ def _meet(notes: Path) -> None:
     time.sleep(600)  # until the driver or the node is gone
 
 
-def _has_checkpoint(folder: Path) -> bool:
+def has_checkpoint(folder: Path) -> bool:
     """Whether Ray Train's record names one: only such a one is resumed from."""
     records = folder.rglob("checkpoint_manager_snapshot.json")
     return any('"checkpoint_dir_name"' in record.read_text() for record in records)
