@@ -107,6 +107,8 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         "admin.ui": "false",
         "webdav": "false",
         "master.telemetry": "false",
+        # Every bucket takes a volume at least; by itself the server allows one per free GiB.
+        "volume.max": 10_000,
         **dict(zip(PORTS, ports, strict=True)),
     }
     program = Path(sys.executable).with_name("weed")

@@ -65,7 +65,8 @@ def test_an_untrained_residual_pair_is_its_skips() -> None:
 
 @pytest.mark.parametrize(("net", "size"), [("conv", 128), ("residual", 96), ("linear", 64)])
 def test_a_net_without_this_size_is_refused_with_what_to_set(net, size) -> None:
-    with pytest.raises(ConfigError, match=r"recipe\.vae\.net = .* set recipe\.vae\.net or"):
+    refused = rf"net = {net} takes no images of .* set recipe\.vae\.net, or"
+    with pytest.raises(ConfigError, match=refused):
         BetaVae(4, net, size)
 
 
