@@ -4,12 +4,12 @@
     python benchmarks/gem.py --print
 
 Rows are overrides of jobs/recipes/gem.toml and gem_paper.toml (benchmarks/gem_tables.py), trained
-by the plain entries of ``gdrl.training``, without Ray. All rows train
-for --vae-steps + --disgraph-steps in all: a VAE in one go, GEM in two, the paper's in one; where
-contrastive ICA extracts, its decoder has the VAE's steps, and the encoders' are on top. A world
-and seed has one set of images and answers; representation is judged on an *uncorrelated* draw of
-the world, the graph against the population, edits by a reader trained on other images. ``faces`` is
-scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
+by the plain entries of ``gdrl.training``, without Ray. All rows train for --vae-steps +
+--disgraph-steps in all: a VAE in one go, GEM in two, the paper's in one; where contrastive ICA
+extracts, its decoder has the VAE's steps, and the encoders' are on top. A world and seed has one
+set of images and answers; representation is judged on an *uncorrelated* draw of the world, the
+graph against the population, edits by a reader trained on other images. ``faces`` is scored by the
+embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
 Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
 trained models are found again below --work by what they were made of. Images and answers are made
@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from gem_tables import TABLE_WORLDS, TABLES, WORLDS, Record, Variant, print_tables  # type: ignore[import-not-found]
-from published import Trained, published  # type: ignore[import-not-found]
+from published import published  # type: ignore[import-not-found]
 
-from gdrl.config import Recipe
+from gdrl.config import Recipe, TrainRecipe
 from gdrl.settings import load
 
 RECIPES = Path(__file__).parents[1] / "jobs/recipes"
@@ -172,7 +172,7 @@ class Bench:
 
 def fit(
     train: Callable[[Any], None],
-    recipe: Trained,
+    recipe: TrainRecipe,
     inputs: Mapping[str, Path],
     folder: Path,
 ) -> Path:

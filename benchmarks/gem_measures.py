@@ -17,7 +17,7 @@ from gdrl.graph import CorrelationGraph, build_graph, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders
-from gdrl.training.components import features_of, read_encoded, unmix
+from gdrl.training.encoded import features_of, read_encoded, unmix
 
 EDGE, ASYMMETRY = 0.2, 0.1
 NUM_EDITED = 200
@@ -34,17 +34,11 @@ def representation(bench: Any, folder: Path) -> dict[str, float | None]:
     rebuilt = model.decode(codes.astype(np.float32))
     trees = measure.dci(codes, factors, fast=True)
     tied = measure.pair_entanglement(trees.importance, bench.world.pair)
-    told = measure.infomec(codes, factors, fast=True)
     scores: dict[str, float | None] = {
-        "mig": measure.mig(codes, factors),
-        "dci_d": trees.disentanglement,
+        **_disentanglement(codes, factors, trees),
         "factor_vae_score": measure.factor_vae_score(codes, factors, fast=True),
-        "info_m": told.infom,
-        "info_e": told.infoe,
-        "info_c": told.infoc,
         "pair_tied": tied.pair,
         "others_tied": tied.others,
-        "matched_95": float((measure.attribute_auroc(codes, factors) >= 0.95).mean()),
         "mse": measure.mse(pixels / np.float32(255), rebuilt / np.float32(255)),
         "parameters": sum(w.size for w in load_file(folder / "model.safetensors").values()),
     }
@@ -143,17 +137,21 @@ def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
 
 
 def _componentwise(codes: ndarray, factors: ndarray) -> dict[str, float | None]:
+    trees = measure.dci(codes, factors, fast=True)
+    scores = {"mcc": measure.mcc(codes, factors), **_disentanglement(codes, factors, trees)}
+    return {name: _finite(value) for name, value in scores.items()}
+
+
+def _disentanglement(codes: ndarray, factors: ndarray, trees: measure.Dci) -> dict[str, float]:
     told = measure.infomec(codes, factors, fast=True)
-    scores = {
-        "mcc": measure.mcc(codes, factors),
+    return {
         "mig": measure.mig(codes, factors),
-        "dci_d": measure.dci(codes, factors, fast=True).disentanglement,
+        "dci_d": trees.disentanglement,
         "info_m": told.infom,
         "info_e": told.infoe,
         "info_c": told.infoc,
         "matched_95": float((measure.attribute_auroc(codes, factors) >= 0.95).mean()),
     }
-    return {name: _finite(value) for name, value in scores.items()}
 
 
 def _labels(bench: Any, ids: ndarray) -> ndarray:

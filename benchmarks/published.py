@@ -4,15 +4,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gdrl.config import DisGraphRecipe, EncodersRecipe, TrainScale, UnmixingRecipe, VaeRecipe
+from gdrl.config import TrainRecipe, TrainScale
 from gdrl.training.job import PUBLISHED, TrainingJob
-
-Trained = VaeRecipe | EncodersRecipe | UnmixingRecipe | DisGraphRecipe
 
 
 def published(
     train: Callable[[TrainingJob], None],
-    recipe: Trained,
+    recipe: TrainRecipe,
     inputs: Mapping[str, Path],
     out: Path,
     *,

@@ -128,8 +128,7 @@ def plan_seconds(s3: S3Settings, scratch: Path) -> float:
     s3 = s3.model_copy(update={"cache": str(scratch / "plan")})
     storage = f"s3://{BUCKET}/plan"
     run = Run(open_store(Storage(storage, s3)), "demo")
-    stages = STAGE_OF
-    others = {f"other-{number}": "train_vae" for number in range(NUM_ARTIFACTS - len(stages))}
+    others = {f"other-{number}": "train_vae" for number in range(NUM_ARTIFACTS - len(STAGE_OF))}
 
     def finish(artifact: str) -> None:
         out = run.begin(artifact, "train_vae")
@@ -137,7 +136,7 @@ def plan_seconds(s3: S3Settings, scratch: Path) -> float:
         run.commit(out, describe(out))
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(finish, {**stages, **others}))
+        list(threads.map(finish, {**STAGE_OF, **others}))
     command = [sys.executable, "-m", "gdrl", "plan", str(RECIPE), f"storage={storage}"]
     command += [f"s3.{key}={value}" for key, value in s3 if value]
 

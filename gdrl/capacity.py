@@ -131,8 +131,7 @@ def _made(run: Run, artifact: str) -> tuple[Manifest, RunConfig]:
             f"the run {run.name!r} has no {artifact} to take rates from; finish a small one first "
             "(recipe.scores.num_images=1000, say), and name it with --measured"
         )
-    settings = run.store.read(f"{run.name}/attempts/{manifest.attempt}/config.json") or b"{}"
-    return manifest, RunConfig.model_validate_json(settings)
+    return manifest, RunConfig.model_validate(run.settings(manifest.attempt))
 
 
 @cache  # of the trainers' number it is independent

@@ -136,9 +136,7 @@ def describe_capacity(
 
 def _stages(run: Run) -> tuple[Stage, ...]:
     """Those of the extractor that its last attempt was told to use."""
-    attempts = run.store.names(f"{run.name}/attempts")
-    told = run.store.read(f"{run.name}/attempts/{attempts[-1]}/config.json") if attempts else None
-    extractor = (json.loads(told) if told else {}).get("recipe", {}).get("extractor")
+    extractor = run.settings().get("recipe", {}).get("extractor")
     return stages_of(extractor if extractor in EXTRACTORS else "beta_vae")
 
 

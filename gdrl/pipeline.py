@@ -51,18 +51,22 @@ EXTRACTORS: Mapping[Extractor, tuple[Stage, ...]] = {
 
 def extracted_by(extractor: Extractor) -> str:
     """The artifact with the model that encodes images to factors and back, before the graph."""
-    return EXTRACTORS[extractor][-1].artifact
+    return _artifacts(extractor)[-1]
+
+
+def _artifacts(extractor: Extractor) -> list[str]:
+    return [stage.artifact for stage in EXTRACTORS[extractor]]
 
 
 @cache
 def stages_of(extractor: Extractor) -> tuple[Stage, ...]:
     """Every stage of a run after the ones that it needs."""
     extracting, extracted = EXTRACTORS[extractor], extracted_by(extractor)
-    known = (*(stage.artifact for stage in extracting[:-1]), extracted)
     asked = ("recipe.attributes", "recipe.mllm", "recipe.scores", STOPPING)
     named = ("recipe.extractor", "recipe.matching", "recipe.mllm")
     measured = ("recipe.evaluation", "recipe.matching", "recipe.mllm")
     trained = ("dataset", extracted, "scores", "names", "graph")
+    shown = ("dataset", *_artifacts(extractor), *trained[2:], "disgraph", "evaluation")
     return (
         Stage("prepare_data", "dataset", (), ("recipe.dataset",)),
         Stage("score_images", "scores", ("dataset",), asked),
@@ -71,7 +75,7 @@ def stages_of(extractor: Extractor) -> tuple[Stage, ...]:
         Stage("build_graph", "graph", ("scores",), ("recipe.graph",)),
         Stage("train_graph", "disgraph", trained, ("recipe.disgraph",)),
         Stage("evaluate", "evaluation", (*trained, "disgraph"), measured),
-        Stage("report", "report", ("dataset", *known, *trained[2:], "disgraph", "evaluation")),
+        Stage("report", "report", shown),
     )
 
 
@@ -258,10 +262,6 @@ def _section(config: RunConfig, section: str) -> Any:
 def _embedded_revision() -> str:
     weights = files("gdrl").joinpath("mllm", "tiny_llava", "model.safetensors")
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else "absent"
-
-
-def _artifacts(extractor: Extractor) -> list[str]:
-    return [stage.artifact for stage in EXTRACTORS[extractor]]
 
 
 def _is_root(decision: Decision) -> bool:

@@ -104,7 +104,7 @@ def test_malformed_overrides_are_quoted_back(text: str) -> None:
         ("vae.beta=3", "did you mean recipe.vae.beta?"),
         ("beta=3", "did you mean recipe.vae.beta or recipe.unmixing.beta or recipe.disgraph.beta?"),
         ("nmae=x", "did you mean name?"),
-        ("recipe.vae.zzz=3", "known here: recipe.vae.latent_dim, recipe.vae.objective"),
+        ("recipe.vae.zzz=3", "known here: recipe.vae.steps, recipe.vae.batch_size"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_known_one(

@@ -131,8 +131,8 @@ def test_a_changed_section_drifts_with_what_was_made_from_it(
         "report": "drift",
     }
     assert [str(change) for change in decisions[1].changes] == [
-        "recipe.vae.beta: 4.0 -> 8.0",
         "recipe.vae.steps: 5 -> 7",
+        "recipe.vae.beta: 4.0 -> 8.0",
     ]
     with pytest.raises(ArtifactDrift) as caught:
         refuse_drift(decisions)

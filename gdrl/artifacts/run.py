@@ -159,6 +159,12 @@ class Run:
         self.store.create(f"{key}/{number:04d}/versions.json", _json(versions))
         return f"{number:04d}"
 
+    def settings(self, attempt: str = "") -> Any:
+        """The resolved settings of an attempt, or of the last, as JSON; {} where none is stored."""
+        key = f"{self.name}/attempts"
+        attempt = attempt or max(self.store.names(key), default="")
+        return json.loads(self.store.read(f"{key}/{attempt}/config.json") or "{}")
+
     def log(self, attempt: str, line: str) -> None:
         """Add a line to an attempt's log."""
         self.store.append(f"{self.name}/attempts/{attempt}/log.txt", line + "\n")

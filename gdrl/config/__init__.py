@@ -21,6 +21,7 @@ from gdrl.config.run import Prices, RunConfig, S3Settings, Tracking
 from gdrl.config.scale import ClusterScale, MLLMScale, Scale, StreamScale, TrainScale
 from gdrl.config.section import Name
 from gdrl.config.study import ContrastiveRecipe, PairedLatentsRecipe, StudyRow
+from gdrl.config.training import TrainRecipe
 
 __all__ = [
     "CELEBA",
@@ -50,6 +51,7 @@ __all__ = [
     "StreamScale",
     "StudyRow",
     "Tracking",
+    "TrainRecipe",
     "TrainScale",
     "UnmixingRecipe",
     "VaeRecipe",

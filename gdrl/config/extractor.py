@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gdrl.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from gdrl.config.section import NonNegativeFloat, PositiveFloat, PositiveInt
+from gdrl.config.training import TrainRecipe
 
 Extractor = Literal["beta_vae", "contrastive_ica"]
 
 
-class EncodersRecipe(Section):
+class EncodersRecipe(TrainRecipe):
     """Two encoders by symmetric InfoNCE: one of images, one of what the MLLM answers about them."""
 
     model: str = ""
@@ -25,13 +26,9 @@ class EncodersRecipe(Section):
     batch_size: Annotated[int, Field(ge=2)] = 128
     """Pairs of a global batch; each is told from all others of it, whichever worker has them."""
     learning_rate: PositiveFloat = 1e-3
-    gradient_clipping: PositiveFloat = 1_000.0
-    """Largest 2-norm of a step's gradient. The default meets accidents only."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
 
 
-class UnmixingRecipe(Section):
+class UnmixingRecipe(TrainRecipe):
     """Image features to independent components, and a decoder of these."""
 
     method: Literal["ica", "pca", "varimax", "random_rotation"] = "ica"
@@ -54,10 +51,6 @@ class UnmixingRecipe(Section):
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
-    gradient_clipping: PositiveFloat = 1_000.0
-    """Largest 2-norm of a step's gradient. The default meets accidents only."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
 
     @model_validator(mode="after")
     def _room_for_components(self) -> "UnmixingRecipe":

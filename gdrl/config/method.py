@@ -12,9 +12,10 @@ from gdrl.config.section import (
     PositiveInt,
     Section,
 )
+from gdrl.config.training import TrainRecipe
 
 
-class VaeRecipe(Section):
+class VaeRecipe(TrainRecipe):
     """The unsupervised beta-VAE (Higgins et al. 2017), or an objective to compare it with."""
 
     latent_dim: PositiveInt = 20
@@ -35,14 +36,7 @@ class VaeRecipe(Section):
     pixels, at 6.5 times the arithmetic for 64. The joint stage takes over the pair."""
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
-    """Global batch: each worker takes its slice, so results do not depend on their number."""
     learning_rate: PositiveFloat = 2e-3
-    gradient_clipping: PositiveFloat = 1_000.0
-    """Largest 2-norm of a step's gradient. The default meets accidents only."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """``bf16`` is for machines that compute in it, as GPUs do: a CPU core with AMX gained half
-    (613 to 398 images/s), one without lost more than half (127 to 330)."""
-    seed: int = 0
 
     @model_validator(mode="after")
     def _capacity_for_kl(self) -> "VaeRecipe":
@@ -114,7 +108,7 @@ class GraphRecipe(Section):
         return self.model_dump(exclude={"reading", "interval_width"})
 
 
-class DisGraphRecipe(Section):
+class DisGraphRecipe(TrainRecipe):
     """Joint training of encoder, graph and relation-aware decoder."""
 
     warm_start: bool = True
@@ -125,9 +119,6 @@ class DisGraphRecipe(Section):
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
     """Share of the batch drawn from the scored images, for the alignment term."""
     learning_rate: PositiveFloat = 1.5e-3
-    gradient_clipping: PositiveFloat = 1_000.0
-    """Largest 2-norm of a step's gradient. The default meets accidents only."""
-    precision: Literal["fp32", "bf16"] = "fp32"
     num_layers: Annotated[int, Field(ge=0)] = 1
     """Directed GCN layers on top of the residual ``adjacency.T @ z`` (GEM, section 3.3); 0 leaves
     the residual alone."""
@@ -157,7 +148,6 @@ class DisGraphRecipe(Section):
     joint_kl_weight: NonNegativeFloat = 0.0
     """Weight of L_gem, KL(q(x, z) || p(x, z)) as D tells it, from which encoder, graph and decoder
     learn (GEM, section 3.4: 0.6). Above 0 with ``adversarial_weight`` or not at all."""
-    seed: int = 0
 
     @model_validator(mode="after")
     def _switches_agree(self) -> "DisGraphRecipe":

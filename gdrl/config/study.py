@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gdrl.config.section import Name, PositiveFloat, PositiveInt, Section, repeated
+from gdrl.config.training import TrainRecipe
 
 
 class PairedLatentsRecipe(Section):
@@ -44,7 +45,7 @@ class PairedLatentsRecipe(Section):
         return self
 
 
-class ContrastiveRecipe(Section):
+class ContrastiveRecipe(TrainRecipe):
     """Two encoders and symmetric InfoNCE on pairs with known latents."""
 
     latents: PairedLatentsRecipe = PairedLatentsRecipe()
@@ -57,10 +58,6 @@ class ContrastiveRecipe(Section):
     batch_size: Annotated[int, Field(ge=2)] = 1_024
     """Pairs of a global batch; each is told from all others of it, whichever worker has them."""
     learning_rate: PositiveFloat = 1e-3
-    gradient_clipping: PositiveFloat = 1_000.0
-    """Largest 2-norm of a step's gradient. The default meets accidents only."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
 
 
 class StudyRow(Section):

@@ -7,19 +7,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from gdrl.errors import ConfigError
-
 FEATURES = "features.parquet"
-
-
-def check_pretrained(path: Path) -> None:
-    """Raise ConfigError unless a transformers model and its image processor lie there."""
-    for name in ("config.json", "preprocessor_config.json"):
-        if not (path / name).is_file():
-            raise ConfigError(
-                f"recipe.encoders.model: {path} holds no {name}; name a directory with model and "
-                "image processor, as save_pretrained writes them"
-            )
 
 
 def write_features(table: pa.Table, folder: Path) -> None:

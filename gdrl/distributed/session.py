@@ -71,8 +71,6 @@ def connect(scale: ClusterScale | None = None) -> None:
         if _is_connected():
             return
         _prepare_environment(private=not address)
-        import ray  # noqa: F401 (only now: Ray reads the environment at import)
-
         if address:
             _join(address)
         else:

@@ -13,10 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from gdrl.artifacts import Run, Source, Storage, open_store
-from gdrl.config import Tracking, TrainScale
+from gdrl.config import Tracking, TrainRecipe, TrainScale
 from gdrl.distributed.filesystem import filesystem
 from gdrl.distributed.relay import Row, start_relay
 from gdrl.distributed.remote import environment_of, last_line, resources_of
@@ -41,7 +39,7 @@ def fit(
     train_fn: str,
     *,
     name: str,
-    recipe: BaseModel,
+    recipe: TrainRecipe,
     inputs: Mapping[str, Source],
     scale: TrainScale,
     storage: Storage,
@@ -70,13 +68,7 @@ def fit(
             had.
     """
     connect()
-    fewest = scale.min_workers or scale.num_workers
-    require(
-        {key: fewest * amount for key, amount in resources_of(scale).items()},
-        f"{name} ({fewest} workers)",
-        "lower num_workers, threads_per_worker or resources_per_worker in this stage's scale "
-        "section, or raise scale.cluster.num_cpus",
-    )
+    _require_workers(name, scale)
     digest = digest_of(train_fn, recipe, inputs)
     task = Task(
         train_fn=train_fn,
@@ -89,13 +81,23 @@ def fit(
     run = f"{name}-{digest[:12]}"
     with (
         _mlflow(run, recipe, tracking) as mlflow,
-        Progress(name, total=getattr(recipe, "steps", None), unit="steps") as progress,
+        Progress(name, total=recipe.steps, unit="steps") as progress,
     ):
         result = _run(_trainer(task, run, storage), task, name, progress, mlflow)
     return _publish(result, name, out)
 
 
-def digest_of(train_fn: str, recipe: BaseModel, inputs: Mapping[str, Source]) -> str:
+def _require_workers(name: str, scale: TrainScale) -> None:
+    fewest = scale.min_workers or scale.num_workers
+    require(
+        {key: fewest * amount for key, amount in resources_of(scale).items()},
+        f"{name} ({fewest} workers)",
+        "lower num_workers, threads_per_worker or resources_per_worker in this stage's scale "
+        "section, or raise scale.cluster.num_cpus",
+    )
+
+
+def digest_of(train_fn: str, recipe: TrainRecipe, inputs: Mapping[str, Source]) -> str:
     """SHA-256 over all that decides the weights: the function, its recipe, its inputs' contents.
 
     The contents, for an artifact's fingerprint says what was asked for: deleted and made again, the
@@ -200,7 +202,7 @@ def _show(rows: list[Row], progress: Progress, mlflow: MlflowRun | None) -> None
 
 
 def _mlflow(
-    run: str, recipe: BaseModel, tracking: Tracking | None
+    run: str, recipe: TrainRecipe, tracking: Tracking | None
 ) -> AbstractContextManager[MlflowRun | None]:
     wanted = tracking is not None and tracking.mlflow
     return mlflow_run(run, recipe.model_dump()) if wanted else nullcontext()

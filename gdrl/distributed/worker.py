@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from gdrl.artifacts import Source
-from gdrl.config import TrainScale
+from gdrl.config import TrainRecipe, TrainScale
 from gdrl.distributed.reference import resolve
 from gdrl.errors import Diverged
 from gdrl.training.job import Report, TrainingJob
@@ -26,7 +24,7 @@ class Task:
     """What the driver tells every worker."""
 
     train_fn: str
-    recipe: BaseModel
+    recipe: TrainRecipe
     scale: TrainScale
     inputs: Mapping[str, Source]
     digest: str

@@ -9,8 +9,17 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
-from gdrl.data.features import check_pretrained
 from gdrl.errors import ConfigError
+
+
+def check_pretrained(path: Path) -> None:
+    """Raise ConfigError unless a transformers model and its image processor lie there."""
+    for name in ("config.json", "preprocessor_config.json"):
+        if not (path / name).is_file():
+            raise ConfigError(
+                f"recipe.encoders.model: {path} holds no {name}; name a directory with model and "
+                "image processor, as save_pretrained writes them"
+            )
 
 
 class ImageFeatures:

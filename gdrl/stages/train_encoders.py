@@ -5,10 +5,11 @@ from pathlib import Path
 
 from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import RunConfig
-from gdrl.data.features import check_pretrained, write_features
+from gdrl.data.features import write_features
 from gdrl.data.table import train_ids
 from gdrl.distributed.features import extract_features
 from gdrl.distributed.train import fit
+from gdrl.models.image_features import check_pretrained
 
 
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:

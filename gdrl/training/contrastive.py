@@ -107,7 +107,7 @@ def train(job: TrainingJob) -> None:
     encoders = PairEncoders(latents.dim + latents.private_dim, latents.dim, recipe.encoder_space)
     if recipe.encoder_space == "sphere":
         encoders.spread(*world.batch(recipe.steps, START_PAIRS, recipe.seed))
-    engine = Engine(PairObjective(encoders, recipe), job, recipe)
+    engine = Engine(PairObjective(encoders, recipe), job)
 
     def batch_at(step: int, part: Part) -> Observed:
         batch = world.batch(step, recipe.batch_size, recipe.seed)
@@ -123,7 +123,7 @@ def train(job: TrainingJob) -> None:
         return score(encoders, world, CURVE_PAIRS) if step % SCORE_EVERY_STEPS == 0 else {}
 
     numbers_at = partial(_numbers, recipe.batch_size)
-    loop.run(job, recipe, engine, batch_at, numbers_at, publish, scores_at)
+    loop.run(job, engine, batch_at, numbers_at, publish, scores_at)
 
 
 def _numbers(batch_size: int, step: int) -> Int64[ndarray, " batch"]:

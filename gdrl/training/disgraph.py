@@ -79,7 +79,7 @@ def train(job: TrainingJob) -> None:
         model.disgraph.weight.copy_(prior)
     model.disgraph.weight.requires_grad_(recipe.learn_edges)
     objective = JointObjective(model, recipe, assignment, prior, confidence)
-    engine = Engine(objective, job, recipe)
+    engine = Engine(objective, job)
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         model.load_state_dict(below("model.", weights))
@@ -96,7 +96,7 @@ def train(job: TrainingJob) -> None:
         positions = np.concatenate([annotations.positions[scored], rest])
         return np.asarray(images.ids[positions])
 
-    loop.run(job, recipe, engine, batch_at, ids_at, publish)
+    loop.run(job, engine, batch_at, ids_at, publish)
 
 
 def _check_scale(job: TrainingJob, recipe: DisGraphRecipe) -> None:

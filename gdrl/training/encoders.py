@@ -75,7 +75,7 @@ def train(job: TrainingJob) -> None:
     encoders = ImageAnswerEncoders(
         len(attributes), recipe.feature_dim, recipe.net, table.pixels.shape[1]
     )
-    engine = Engine(ImageAnswerObjective(encoders, recipe.temperature), job, recipe)
+    engine = Engine(ImageAnswerObjective(encoders, recipe.temperature), job)
 
     def rows_at(step: int) -> Int64[ndarray, " batch"]:
         return whole_batch_at(step, recipe.batch_size, len(answers), recipe.seed)
@@ -92,7 +92,7 @@ def train(job: TrainingJob) -> None:
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_model(encoders, folder, below("encoders.", weights), seed=recipe.seed)
 
-    loop.run(job, recipe, engine, batch_at, ids_at, publish)
+    loop.run(job, engine, batch_at, ids_at, publish)
 
 
 def signed(annotations: Annotations) -> Float[Tensor, "scored attribute"]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gdrl.errors import Diverged, TrainingFailed
 from gdrl.training.adam import restore_moments, whole_moments
 from gdrl.training.checkpoint import TrainingState, read_state
-from gdrl.training.job import TrainingJob, TrainRecipe
+from gdrl.training.job import TrainingJob
 from gdrl.training.ranks import mean_over_ranks
 
 _SHM_OP = "deepspeed_shm_comm"
@@ -31,7 +31,7 @@ class Engine:
         TrainingFailed: ``job.resume`` holds no state, a damaged one, or another module's.
     """
 
-    def __init__(self, objective: nn.Module, job: TrainingJob, recipe: TrainRecipe) -> None:
+    def __init__(self, objective: nn.Module, job: TrainingJob) -> None:
         self._job = job
         self._deepspeed = _deepspeed(job)
         torch.set_num_threads(job.scale.threads_per_worker)
@@ -39,10 +39,10 @@ class Engine:
         self._engine, *_ = self._deepspeed.initialize(
             model=objective,
             optimizer=torch.optim.Adam(objective.parameters()),
-            config=deepspeed_config(job, recipe),
+            config=deepspeed_config(job),
         )
         self.device = torch.device(self._engine.device)
-        if recipe.precision == "bf16":
+        if job.recipe.precision == "bf16":
             # Entered within DeepSpeed's forward, which on a GPU switches off what surrounds it.
             half = torch.autocast(self.device.type, torch.bfloat16)
             objective.forward = half(objective.forward)
@@ -98,13 +98,13 @@ class Engine:
         return state
 
 
-def deepspeed_config(job: TrainingJob, recipe: TrainRecipe) -> dict[str, Any]:
+def deepspeed_config(job: TrainingJob) -> dict[str, Any]:
     """DeepSpeed's settings: all of them follow from recipe and scale, none is free."""
-    scale = job.scale
+    recipe, scale = job.recipe, job.scale
+    num_parts = job.world_size * scale.accumulation_steps
     return {
         "train_batch_size": recipe.batch_size,
-        "train_micro_batch_size_per_gpu": recipe.batch_size
-        // (job.world_size * scale.accumulation_steps),
+        "train_micro_batch_size_per_gpu": recipe.batch_size // num_parts,
         "gradient_accumulation_steps": scale.accumulation_steps,
         "gradient_clipping": recipe.gradient_clipping,
         "zero_optimization": {

@@ -7,14 +7,12 @@ script.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
-
-from pydantic import BaseModel
 
 from gdrl.config import (
     ContrastiveRecipe,
     DisGraphRecipe,
     EncodersRecipe,
+    TrainRecipe,
     TrainScale,
     UnmixingRecipe,
     VaeRecipe,
@@ -23,7 +21,7 @@ from gdrl.config import (
 PUBLISHED = "published"
 """Folder of a checkpoint that holds what goes into the artifact."""
 
-_SECTIONS: dict[type[BaseModel], str] = {
+_SECTIONS: dict[type[TrainRecipe], str] = {
     VaeRecipe: "vae",
     EncodersRecipe: "encoders",
     UnmixingRecipe: "unmixing",
@@ -39,41 +37,11 @@ and it may be copied while training goes on.
 """
 
 
-@runtime_checkable
-class TrainRecipe(Protocol):
-    """What engine and loop need of a recipe."""
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in all."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images of a global batch."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak of the schedule."""
-        ...
-
-    @property
-    def gradient_clipping(self) -> float:
-        """Largest 2-norm of the gradient."""
-        ...
-
-    @property
-    def precision(self) -> Literal["fp32", "bf16"]:
-        """Of the forward pass."""
-        ...
-
-
 @dataclass(frozen=True)
 class TrainingJob:
     """One worker's share of a training run."""
 
-    recipe: BaseModel
+    recipe: TrainRecipe
     scale: TrainScale
     inputs: Mapping[str, Path]
     """Artifact name to local folder."""

@@ -15,7 +15,7 @@ from gdrl.errors import Diverged
 from gdrl.tracking import MetricLog
 from gdrl.training.batches import Part, parts_of
 from gdrl.training.engine import Engine
-from gdrl.training.job import PUBLISHED, TrainingJob, TrainRecipe
+from gdrl.training.job import PUBLISHED, TrainingJob
 from gdrl.training.schedule import learning_rate_at
 
 LOG_EVERY_STEPS = 50
@@ -29,19 +29,17 @@ Publish = Callable[[dict[str, Tensor], Path], None]
 
 def run(
     job: TrainingJob,
-    recipe: TrainRecipe,
     engine: Engine,
     batch_at: Callable[[int, Part], Any],
     ids_at: Callable[[int], Int64[ndarray, " batch"]],
     publish: Publish,
     scores_at: Callable[[int], Mapping[str, float]] = lambda _: {},
 ) -> None:
-    """Train to ``recipe.steps`` from wherever ``job.resume`` left off.
+    """Train to ``job.recipe.steps`` from wherever ``job.resume`` left off.
 
     Args:
         job: this worker's share; hears of losses every 50 steps and of each checkpoint, and says
             then whether a machine is about to go, which is worth a checkpoint.
-        recipe: steps, batch size and peak learning rate.
         engine: holds the objective.
         batch_at: step and part to that part of the step's batch.
         ids_at: step to the ids of its images, for whoever must look at them.
@@ -51,6 +49,7 @@ def run(
     Raises:
         Diverged: the loss stopped being finite; the message names step, images and checkpoint.
     """
+    recipe = job.recipe
     with TemporaryDirectory(prefix="gdrl-train-") as scratch:
         log = MetricLog(Path(scratch) / METRICS)
         if job.resume is not None:
@@ -68,7 +67,7 @@ def run(
                     saving = due or (warned and not already)
                     metrics = {**losses, **clock.lap(done), **scores_at(done)}
                     log.write(done, **metrics)
-                    checkpoint = _checkpoint(job, recipe, engine, log, publish) if saving else None
+                    checkpoint = _checkpoint(job, engine, log, publish) if saving else None
                     job.report(done, metrics, checkpoint)
                     saved = done if saving else saved
             except Diverged as error:
@@ -96,16 +95,14 @@ class _Clock:
         }
 
 
-def _checkpoint(
-    job: TrainingJob, recipe: TrainRecipe, engine: Engine, log: MetricLog, publish: Publish
-) -> Path:
+def _checkpoint(job: TrainingJob, engine: Engine, log: MetricLog, publish: Publish) -> Path:
     """A folder that rank 0 fills; every rank must come here."""
     state = engine.state()
     folder = Path(mkdtemp(prefix="gdrl-checkpoint-"))
     if job.rank == 0:
         state.save(folder)
         shutil.copy(log.path, folder / METRICS)
-        if state.step == recipe.steps:
+        if state.step == job.recipe.steps:
             (folder / PUBLISHED).mkdir()
             shutil.copy(log.path, folder / PUBLISHED / METRICS)
             publish(state.weights, folder / PUBLISHED)

@@ -177,7 +177,7 @@ def train(job: TrainingJob) -> None:
     torch.manual_seed(recipe.seed)
     vae = BetaVae(recipe.latent_dim, recipe.net, pixels.shape[1])
     objective = OBJECTIVES[recipe.objective](vae, recipe)
-    engine = Engine(objective, job, recipe)
+    engine = Engine(objective, job)
 
     def rows_at(step: int) -> Int64[ndarray, " batch"]:
         return positions_at(step, recipe.batch_size, len(pixels), recipe.seed)
@@ -198,7 +198,7 @@ def train(job: TrainingJob) -> None:
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_model(vae, folder, below("vae.", weights), seed=recipe.seed)
 
-    loop.run(job, recipe, engine, batch_at, lambda step: table.ids[rows_at(step)], publish)
+    loop.run(job, engine, batch_at, lambda step: table.ids[rows_at(step)], publish)
 
 
 def _check_scale(job: TrainingJob, recipe: VaeRecipe) -> None:

@@ -86,6 +86,16 @@ def test_the_same_run_again_goes_on_and_a_changed_recipe_starts_anew(
 
 
 @pytest.mark.usefixtures("cluster")
+def test_workers_that_say_nothing_for_long_are_worth_a_line(
+    dataset: Source, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gdrl.distributed.train.SILENT_SECONDS", 1.0)
+    descend(dataset)
+    told = "descend is silent for 1 s: `ray status` shows who waits"
+    assert told in capfd.readouterr().out, "while they start, which takes some seconds"
+
+
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize(
     ("function", "message"),
     [

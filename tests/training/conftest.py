@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+import torch
+from safetensors.torch import load_file
 
-from gdrl.config import TrainScale
+from gdrl.config import TrainRecipe, TrainScale
 from gdrl.data.pictures import encode_png
 from gdrl.data.table import DatasetDescription, Row, write_description, write_images
-from gdrl.training.job import TrainingJob
+from gdrl.training.job import PUBLISHED, TrainingJob
 
 NUM_IMAGES = 96
 
@@ -79,7 +80,7 @@ def job(dataset: Path, reports: Reports) -> Callable[..., TrainingJob]:
     """Build a one-worker CPU job for a recipe."""
 
     def build(
-        recipe: BaseModel,
+        recipe: TrainRecipe,
         resume: Path | None = None,
         every: int = 500,
         parts: int = 1,
@@ -96,3 +97,27 @@ def job(dataset: Path, reports: Reports) -> Callable[..., TrainingJob]:
         )
 
     return build
+
+
+@pytest.fixture
+def resumed(job: Callable[..., TrainingJob], reports: Reports) -> Callable[..., Path]:
+    """Train four steps, then go on from the second; what the second training publishes.
+
+    It fails where one bit of the published weights differs.
+    """
+
+    def check(train: Callable[[TrainingJob], None], recipe: TrainRecipe, **inputs: Path) -> Path:
+        assert recipe.steps == 4
+        train(job(recipe, every=2, **inputs))
+        straight = load_file(reports.checkpoints.pop(4) / PUBLISHED / "model.safetensors")
+        halfway = reports.checkpoints.pop(2)
+        reports.folder = reports.folder / "resumed"
+        train(job(recipe, every=2, resume=halfway, **inputs))
+        assert list(reports.checkpoints) == [4]
+        published = reports.checkpoints[4] / PUBLISHED
+        again = load_file(published / "model.safetensors")
+        assert straight.keys() == again.keys()
+        assert all(torch.equal(straight[name], again[name]) for name in straight)
+        return published
+
+    return check

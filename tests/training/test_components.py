@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from gdrl.config import UnmixingRecipe
 from gdrl.data.features import write_features
@@ -18,9 +17,11 @@ from gdrl.models.beta_vae import BetaVae
 from gdrl.models.image_answer_encoders import ImageAnswerEncoders
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders, load_model, save_model
-from gdrl.training import components, encoders
+from gdrl.training import encoded as module
+from gdrl.training import encoders
 from gdrl.training.checkpoint import read_state
-from gdrl.training.components import Encoded, features_of, train, unmix
+from gdrl.training.components import train
+from gdrl.training.encoded import Encoded, features_of, unmix
 from gdrl.unmixing import fit_unmixing
 from tests.training.squares import write_scores
 from tests.training.test_encoders import RECIPE as ENCODERS
@@ -78,14 +79,8 @@ def test_an_attribute_that_pairs_share_gets_a_component(job, reports, dataset, t
     assert max(strengths[0, 0] * strengths[1, 1], strengths[0, 1] * strengths[1, 0]) > 0.9
 
 
-def test_resuming_gives_the_weights_of_an_uninterrupted_run(job, reports, untrained) -> None:
-    train(job(RECIPE, every=2, encoders=untrained))
-    straight = load_file(reports.checkpoints.pop(4) / "published/model.safetensors")
-    halfway = reports.checkpoints.pop(2)
-    reports.folder = reports.folder / "resumed"
-    train(job(RECIPE, every=2, resume=halfway, encoders=untrained))
-    resumed = load_file(reports.checkpoints[4] / "published/model.safetensors")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(resumed, untrained) -> None:
+    resumed(train, RECIPE, encoders=untrained)
 
 
 def encoded(features: np.ndarray, num_attributes: int = 3) -> Encoded:
@@ -163,7 +158,7 @@ def test_of_gaussian_directions_fewer_components_are_taken(monkeypatch) -> None:
     rng = np.random.default_rng(0)
     sources = np.hstack([3 * rng.laplace(size=(2_000, 2)), rng.normal(size=(2_000, 4))])
     impatient = partial(fit_unmixing, max_iterations=20)
-    monkeypatch.setattr(components, "fit_unmixing", impatient)
+    monkeypatch.setattr(module, "fit_unmixing", impatient)
     mixed = encoded(sources, num_attributes=6)
     recipe = RECIPE.model_copy(update={"latent_dim": 6})
     fit, unmixed = unmix(mixed, recipe)

@@ -42,7 +42,7 @@ def line_job(zero_stage: int = 2, accumulation_steps: int = 1) -> TrainingJob:
 
 
 def line_engine(job: TrainingJob | None = None) -> Engine:
-    return Engine(Line(), job or line_job(), RECIPE)
+    return Engine(Line(), job or line_job())
 
 
 def train(engine: Engine, batches: list[Batch]) -> list[float]:
@@ -103,7 +103,8 @@ def test_precision_reaches_the_objective_where_deepspeed_ends_autocast(
     batches, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     objective = Watched()
-    engine = Engine(objective, line_job(), RECIPE.model_copy(update={"precision": precision}))
+    recipe = RECIPE.model_copy(update={"precision": precision})
+    engine = Engine(objective, replace(line_job(), recipe=recipe))
     # As on a GPU: asked of no device in particular, torch answers for CUDA.
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *of: AUTOCAST(*of) if of else True)
     train(engine, batches[:1])
@@ -151,7 +152,7 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_module_is_refused(tmp_path: Path) -> None:
     line_engine().state().save(tmp_path)
     with pytest.raises(TrainingFailed, match="state of another module"):
-        Engine(nn.Linear(3, 1), replace(line_job(), resume=tmp_path), RECIPE)
+        Engine(nn.Linear(3, 1), replace(line_job(), resume=tmp_path))
 
 
 def test_a_loss_that_is_not_finite_leaves_the_weights_alone(batches) -> None:
@@ -171,8 +172,9 @@ def test_a_state_that_is_not_finite_is_no_checkpoint(batches) -> None:
 
 
 def test_the_configuration_says_no_more_than_recipe_and_scale() -> None:
-    job = replace(line_job(zero_stage=1, accumulation_steps=2), world_size=2)
-    config = deepspeed_config(job, VaeRecipe(batch_size=64, gradient_clipping=3.0))
+    recipe = VaeRecipe(batch_size=64, gradient_clipping=3.0)
+    job = replace(line_job(zero_stage=1, accumulation_steps=2), recipe=recipe, world_size=2)
+    config = deepspeed_config(job)
     assert config["train_micro_batch_size_per_gpu"] == 16
     assert config["gradient_accumulation_steps"] == 2
     assert config["zero_optimization"]["stage"] == 1
