@@ -149,7 +149,7 @@ class Bench:
         from gem_worlds import write_names
 
         from gdrl.data.scores import read_scores
-        from gdrl.data.table import load_images
+        from gdrl.data.table import load_pixels
         from gdrl.graph import match
         from gdrl.models.representation import Representation
         from gdrl.stages.naming import latent_rows
@@ -157,7 +157,7 @@ class Bench:
 
         extracted, scores = self.extracted(recipe, variant)[-1], self.scores(recipe, variant)
         read = read_scores(scores)
-        pixels = load_images(self.dataset, "train").pixels_of(read.ids)
+        pixels = load_pixels(self.dataset, read.ids)
         matching = match(
             Representation.load(extracted).encode(pixels), read.levels, recipe.matching.threshold
         )

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from gdrl import evaluation as measure
 from gdrl.config import Recipe
 from gdrl.data.scores import MAX_LEVEL, read_scores
-from gdrl.data.table import load_images
+from gdrl.data.table import load_images, load_pixels
 from gdrl.graph import CorrelationGraph, build_graph, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
@@ -169,7 +169,7 @@ def _random(bench: Any) -> ndarray:
 
 def _data_only(bench: Any, recipe: Recipe, scores: Any) -> ndarray:
     """Correlation of the β-VAE's posterior means; scores say which latent is which, no more."""
-    pixels = load_images(bench.dataset, "train").pixels_of(scores.ids)
+    pixels = load_pixels(bench.dataset, scores.ids)
     codes = Representation.load(bench.extracted(recipe, GUIDED)[-1]).encode(pixels)
     matched = match(codes, scores.levels, threshold=0.0)
     weights = np.zeros((scores.levels.shape[1],) * 2)

@@ -25,7 +25,7 @@ from gdrl.data.grid_world import GRID_WORLDS, draw_rows, grid_images
 from gdrl.data.pictures import encode_png
 from gdrl.data.prepare import describe
 from gdrl.data.source import ImageSource, one_by_one
-from gdrl.data.table import Row, load_images, write_description, write_images
+from gdrl.data.table import Row, load_images, load_pixels, write_description, write_images
 from gdrl.mllm import embedded
 from gdrl.mllm.engine import Query
 from gdrl.mllm.questions import LEVELS, score_query
@@ -147,7 +147,7 @@ def answers(
             levels = np.rint(factors[np.searchsorted(table.ids, ids)] * (NUM_LEVELS - 1))
             probabilities = np.eye(NUM_LEVELS)[levels.astype(int)]
         else:
-            probabilities = _asked(table.pixels_of(ids), world.names, _query(wording))
+            probabilities = _asked(load_pixels(dataset, ids), world.names, _query(wording))
         np.savez(path, ids=ids, probabilities=probabilities)
     stored = np.load(path)
     return stored["ids"], stored["probabilities"]

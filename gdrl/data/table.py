@@ -20,6 +20,7 @@ from jaxtyping import Float32, Int64, Shaped, UInt8
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gdrl.data.pixels import room
 from gdrl.errors import DataError
 
 SHARD_ROWS = 2_048
@@ -82,7 +83,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Images in memory, in the order of their ids."""
+    """Decoded images, in the order of their ids."""
 
     ids: Int64[np.ndarray, " images"]
     pixels: UInt8[np.ndarray, "images size size 3"]
@@ -93,18 +94,6 @@ class ImageTable:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def pixels_of(self, ids: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size 3"]:
-        """The images with these ids, in their order.
-
-        Raises:
-            DataError: an id is not in this table.
-        """
-        if not (missing := np.setdiff1d(ids, self.ids)).size:
-            return self.pixels[np.searchsorted(self.ids, ids)]
-        raise DataError(
-            f"{missing.size} images are not in this data set, the first id {missing[0]}"
-        )
 
 
 def write_images(out: Path, rows: Iterable[Row]) -> int:
@@ -153,30 +142,63 @@ def read_description(dataset: Path) -> DatasetDescription:
         raise DataError(f"{file} does not describe a data set: {error}") from error
 
 
-def load_images(dataset: Path, split: Split | None = None) -> ImageTable:
+def load_images(
+    dataset: Path, split: Split | None = None, max_gb: float = float("inf")
+) -> ImageTable:
     """Read the images of one split, or all of them.
 
+    Args:
+        dataset: its folder.
+        split: all, if not given.
+        max_gb: what is larger, decoded, lies in a scratch file (:func:`gdrl.data.pixels.room`).
+
     Raises:
-        DataError: no shards, no image in this split, or an image that is not a square of the
-            described size.
+        DataError: no shards, no image in this split, an image that is not a square of the
+            described size, or no room for the scratch file.
     """
-    size = read_description(dataset).image_size
-    shards = sorted(dataset.glob("images-*.parquet"))
-    if not shards:
-        raise DataError(f"{dataset} holds no images-*.parquet; run prepare_data again")
-    only = None if split is None else [("split", "=", split)]
-    table = pa.concat_tables([pq.read_table(shard, filters=only) for shard in shards])
-    if table.num_rows == 0:
+    only = None if split is None else pc.field("split") == split
+    table = _load(dataset, only, max_gb)
+    if not len(table):
         raise DataError(
             f"{dataset} holds no {split or ''} images; change recipe.dataset.test_fraction"
         )
-    return _image_table(table, size, dataset)
+    return table
 
 
-def _image_table(table: pa.Table, size: int, dataset: Path) -> ImageTable:
-    pixels = np.empty((table.num_rows, size, size, 3), dtype=np.uint8)
+def load_pixels(dataset: Path, ids: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size 3"]:
+    """The images with these ids, in their order; no other is decoded.
+
+    Raises:
+        DataError: as :func:`load_images` does, or an id that is not in this data set.
+    """
+    table = _load(dataset, pc.field("id").isin(pa.array(ids)))
+    if (missing := np.setdiff1d(ids, table.ids)).size:
+        raise DataError(f"{missing.size} images are not in {dataset}, the first id {missing[0]}")
+    return table.pixels[np.searchsorted(table.ids, ids)]
+
+
+def _load(dataset: Path, only: pc.Expression | None, max_gb: float = float("inf")) -> ImageTable:
+    size, shards = read_description(dataset).image_size, _shards(dataset)
+    columns = [name for name in pq.read_schema(shards[0]).names if name != "image"]
+    tables = [pq.read_table(shard, columns=columns, filters=only) for shard in shards]
+    with room(sum(map(len, tables)), size, max_gb) as pixels:
+        row = 0
+        for shard, table in zip(shards, tables, strict=True):  # the PNGs of one shard at a time
+            chosen = pixels[row : row + len(table)]
+            _decode(pq.read_table(shard, columns=["image"], filters=only), chosen, dataset)
+            row += len(table)
+    return _image_table(pa.concat_tables(tables), pixels)
+
+
+def _decode(
+    table: pa.Table, pixels: UInt8[np.ndarray, "images size size 3"], dataset: Path
+) -> None:
+    size = pixels.shape[1]
     for row, png in enumerate(table.column("image")):
         pixels[row] = _decoded(png.as_py(), size, dataset)
+
+
+def _image_table(table: pa.Table, pixels: UInt8[np.ndarray, "images size size 3"]) -> ImageTable:
     return ImageTable(
         ids=table.column("id").to_numpy(),
         pixels=pixels,
@@ -195,9 +217,8 @@ def train_ids(dataset: Path) -> Int64[np.ndarray, " images"]:
     Raises:
         DataError: there is none.
     """
-    only = [("split", "=", "train")]
-    shards = sorted(dataset.glob("images-*.parquet"))
-    tables = [pq.read_table(shard, columns=["id"], filters=only) for shard in shards]
+    only = pc.field("split") == "train"
+    tables = [pq.read_table(shard, columns=["id"], filters=only) for shard in _shards(dataset)]
     ids: Int64[np.ndarray, " images"] = pa.concat_tables(tables).column("id").to_numpy()
     if not len(ids):
         raise DataError(f"{dataset} holds no train images; lower recipe.dataset.test_fraction")
@@ -209,23 +230,28 @@ def stream_images(
 ) -> Iterator[ImageTable]:
     """Read the images in order, ``batch_size`` or fewer at a time; memory holds one such batch.
 
-    For passes that need every image once; training draws at random and holds them all.
+    For passes that need every image once; training draws at random.
 
     Raises:
         DataError: as :func:`load_images` does, except that a split may be empty.
     """
     size = read_description(dataset).image_size
-    shards = sorted(dataset.glob("images-*.parquet"))
-    if not shards:
-        raise DataError(f"{dataset} holds no images-*.parquet; run prepare_data again")
-    for shard in shards:
+    for shard in _shards(dataset):
         with pq.ParquetFile(shard) as opened:
             for batch in opened.iter_batches(batch_size):
                 rows = pa.Table.from_batches([batch])
                 if split is not None:
                     rows = rows.filter(pc.equal(rows.column("split"), split))
                 if rows.num_rows:
-                    yield _image_table(rows, size, dataset)
+                    pixels = np.empty((rows.num_rows, size, size, 3), dtype=np.uint8)
+                    _decode(rows, pixels, dataset)
+                    yield _image_table(rows, pixels)
+
+
+def _shards(dataset: Path) -> list[Path]:
+    if shards := sorted(dataset.glob("images-*.parquet")):
+        return shards
+    raise DataError(f"{dataset} holds no images-*.parquet; run prepare_data again")
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

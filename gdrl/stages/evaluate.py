@@ -14,7 +14,7 @@ from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import EvaluationRecipe, RunConfig
 from gdrl.data.pictures import save_grid
 from gdrl.data.scores import read_scores
-from gdrl.data.table import ImageTable, load_images, read_description
+from gdrl.data.table import ImageTable, load_images, load_pixels, read_description
 from gdrl.distributed.serve import serving
 from gdrl.graph import CorrelationGraph, auroc, match
 from gdrl.models.factor_model import FactorModel
@@ -43,7 +43,7 @@ def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     factors = FactorModel.open(inputs["disgraph"])
     disgraph = factors.representation
     test, scores = load_images(inputs["dataset"], "test"), read_scores(inputs["scores"])
-    scored = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
+    scored = load_pixels(inputs["dataset"], scores.ids)
     before, after = (_measure(model, scored, test.pixels) for model in (extracted, disgraph))
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
         naming = name_latents(disgraph, after.scored_codes, scores, matching, mllm.answer)

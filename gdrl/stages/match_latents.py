@@ -6,7 +6,7 @@ from gdrl.artifacts import Artifact, Inputs, Metrics
 from gdrl.config import RunConfig
 from gdrl.data.pictures import save_grid
 from gdrl.data.scores import read_scores
-from gdrl.data.table import load_images
+from gdrl.data.table import load_pixels
 from gdrl.distributed.serve import serving
 from gdrl.models.representation import Representation
 from gdrl.pipeline import extracted_by
@@ -16,7 +16,7 @@ from gdrl.stages.naming import name_latents
 def run(config: RunConfig, inputs: Inputs, out: Artifact) -> Metrics:
     """Match the extracted latents to the scored attributes and have the traversals named."""
     scores = read_scores(inputs["scores"])
-    pixels = load_images(inputs["dataset"], "train").pixels_of(scores.ids)
+    pixels = load_pixels(inputs["dataset"], scores.ids)
     found = Representation.load(inputs[extracted_by(config.recipe.extractor)])
     with serving(config.recipe.mllm, config.scale.mllm) as mllm:
         naming = name_latents(

@@ -6,9 +6,12 @@ position is its step.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +21,8 @@ from torch import Tensor
 
 from gdrl.errors import ConfigError
 from gdrl.training.job import TrainingJob
+
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,20 @@ def parts_of(job: TrainingJob) -> list[Part]:
     """What this rank takes of a batch, one part after the other."""
     each = job.scale.accumulation_steps
     return [Part(job.rank * each + k, job.world_size * each) for k in range(each)]
+
+
+def prefetched(
+    batch_at: Callable[[int, Part], Batch], steps: range, parts: Sequence[Part]
+) -> Generator[Batch, None, None]:
+    """Every step's parts in order; while one is used, a thread makes the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+        coming = deque[Future[Batch]]()
+        for step, part in itertools.product(steps, parts):
+            coming.append(thread.submit(batch_at, step, part))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        for last in coming:
+            yield last.result()
 
 
 def positions_at(

@@ -94,7 +94,7 @@ def train(job: TrainingJob) -> None:
     check_shares(job, batch_size=recipe.batch_size)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(job.scale.threads_per_worker)
-    table = load_images(job.inputs["dataset"], "train")
+    table = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
     encoded = read_encoded(job.inputs["encoders"], table, use_gpu=job.scale.use_gpu)
     unmixing, unmixed = unmix(encoded, recipe)
     vae = BetaVae(recipe.latent_dim, encoded.net, table.pixels.shape[1])

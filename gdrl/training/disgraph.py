@@ -68,7 +68,7 @@ def train(job: TrainingJob) -> None:
     _check_scale(job, recipe)
     num_scored = _num_scored(recipe)
     check_shares(job, batch_size=recipe.batch_size, scored_per_batch=num_scored)
-    images = load_images(job.inputs["dataset"], "train")
+    images = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
     attributes, annotations = read_annotations(job.inputs["scores"], images.ids)
     torch.manual_seed(recipe.seed)
     model, assignment = begin(job.inputs, recipe, attributes, images.pixels)

@@ -67,7 +67,7 @@ def train(job: TrainingJob) -> None:
     recipe = cast(EncodersRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
     check_whole(job, "each image is told from all others of its batch", over_workers=True)
-    table = load_images(job.inputs["dataset"], "train")
+    table = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
     attributes, annotations = read_annotations(job.inputs["scores"], table.ids)
     _check_enough(recipe, annotations)
     pixels, answers = torch.from_numpy(table.pixels), signed(annotations)

@@ -3,6 +3,8 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from gdrl.errors import Diverged
 from gdrl.tracking import MetricLog
-from gdrl.training.batches import Part, parts_of
+from gdrl.training.batches import Part, parts_of, prefetched
 from gdrl.training.engine import Engine
 from gdrl.training.job import PUBLISHED, TrainingJob
 from gdrl.training.schedule import learning_rate_at
@@ -41,7 +43,7 @@ def run(
         job: this worker's share; hears of losses every 50 steps and of each checkpoint, and says
             then whether a machine is about to go, which is worth a checkpoint.
         engine: holds the objective.
-        batch_at: step and part to that part of the step's batch.
+        batch_at: step and part to that part of the step's batch; asked in a thread, one part ahead.
         ids_at: step to the ids of its images, for whoever must look at them.
         publish: writes the artifact's files, given the objective's weights; rank 0, at the end.
         scores_at: steps done to what else to log of them; every rank asks.
@@ -50,18 +52,22 @@ def run(
         Diverged: the loss stopped being finite; the message names step, images and checkpoint.
     """
     recipe = job.recipe
-    with TemporaryDirectory(prefix="gdrl-train-") as scratch:
+    steps, parts = range(engine.steps_done, recipe.steps), parts_of(job)
+    with (
+        TemporaryDirectory(prefix="gdrl-train-") as scratch,
+        closing(prefetched(batch_at, steps, parts)) as batches,
+    ):
         log = MetricLog(Path(scratch) / METRICS)
         if job.resume is not None:
             shutil.copy(job.resume / METRICS, log.path)
         clock = _Clock(recipe.batch_size, log)
         saved, warned = engine.steps_done, False
-        for step in range(engine.steps_done, recipe.steps):
+        for step in steps:
             done = step + 1
             due = done % job.scale.checkpoint_every_steps == 0 or done == recipe.steps
             rate = learning_rate_at(step, recipe.steps, recipe.learning_rate)
             try:
-                losses = engine.step((batch_at(step, part) for part in parts_of(job)), rate)
+                losses = engine.step(islice(batches, len(parts)), rate)
                 if done % LOG_EVERY_STEPS == 0 or due:
                     already, warned = warned, job.preempted()
                     saving = due or (warned and not already)

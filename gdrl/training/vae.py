@@ -172,7 +172,7 @@ def train(job: TrainingJob) -> None:
     recipe = cast(VaeRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
     _check_scale(job, recipe)
-    table = load_images(job.inputs["dataset"], "train")
+    table = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
     pixels = torch.from_numpy(table.pixels)
     torch.manual_seed(recipe.seed)
     vae = BetaVae(recipe.latent_dim, recipe.net, pixels.shape[1])

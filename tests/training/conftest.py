@@ -84,11 +84,16 @@ def job(dataset: Path, reports: Reports) -> Callable[..., TrainingJob]:
         resume: Path | None = None,
         every: int = 500,
         parts: int = 1,
+        image_memory_gb: float = 1.0,
         **inputs: Path,
     ) -> TrainingJob:
         return TrainingJob(
             recipe=recipe,
-            scale=TrainScale(checkpoint_every_steps=every, accumulation_steps=parts),
+            scale=TrainScale(
+                checkpoint_every_steps=every,
+                accumulation_steps=parts,
+                image_memory_gb=image_memory_gb,
+            ),
             inputs={"dataset": dataset, **inputs},
             rank=0,
             world_size=1,

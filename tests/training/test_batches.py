@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from gdrl.config import TrainScale, VaeRecipe
-from gdrl.training.batches import generator_at, parts_of, positions_at, share, to_images
+from gdrl.training.batches import (
+    Part,
+    generator_at,
+    parts_of,
+    positions_at,
+    prefetched,
+    share,
+    to_images,
+)
 from gdrl.training.job import TrainingJob
 from gdrl.training.schedule import capacity_at, learning_rate_at
 
@@ -53,3 +61,31 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
 
 def test_capacity_rises_to_its_target_by_half_time() -> None:
     assert [capacity_at(step, 10, 8.0) for step in (0, 5, 9)] == [0.0, 8.0, 8.0]
+
+
+def test_parts_come_in_order_and_one_is_made_ahead() -> None:
+    made: list[tuple[int, int]] = []
+    parts = [Part(0, 2), Part(1, 2)]
+
+    def batch_at(step: int, part: Part) -> tuple[int, int]:
+        made.append((step, part.index))
+        return made[-1]
+
+    batches = prefetched(batch_at, range(3, 6), parts)
+    assert next(batches) == (3, 0)
+    batches.close()
+    assert made == [(3, 0), (3, 1)], "and no more than one"
+    everything = [(step, index) for step in range(3, 6) for index in (0, 1)]
+    assert list(prefetched(batch_at, range(3, 6), parts)) == everything
+
+
+def test_what_fails_in_the_thread_fails_the_step_that_it_was_for() -> None:
+    def batch_at(step: int, _: Part) -> int:
+        if step == 2:
+            raise OSError("no such disk")
+        return step
+
+    batches = prefetched(batch_at, range(9), [Part(0, 1)])
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(OSError, match="no such disk"):
+        next(batches)

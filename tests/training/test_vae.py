@@ -69,6 +69,16 @@ def states(checkpoint: Path) -> list[np.ndarray]:
     return [value.numpy() for value in load_file(checkpoint / FILE).values()]
 
 
+def test_images_in_a_file_train_to_the_same_weights_bit_for_bit(job, reports) -> None:
+    published = []
+    for memory_gb in (1.0, 1e-6):
+        reports.folder = reports.folder / "next"
+        vae.train(job(RECIPE, image_memory_gb=memory_gb))
+        published.append(load_file(reports.checkpoints[4] / "published/model.safetensors"))
+    held, mapped = published
+    assert all(torch.equal(held[name], mapped[name]) for name in held)
+
+
 def test_parts_of_a_batch_train_to_the_same_weights(job, reports) -> None:
     vae.train(job(RECIPE))
     reports.folder = reports.folder / "parts"
