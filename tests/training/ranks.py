@@ -12,26 +12,32 @@ from pathlib import Path
 
 import torch.distributed
 
-from gdrl.config import TrainScale, VaeRecipe
-from gdrl.training import vae
+from gdrl.config import EncodersRecipe, TrainRecipe, TrainScale, UnmixingRecipe, VaeRecipe
+from gdrl.training import components, encoders, vae
 from gdrl.training.engine import Engine
 from gdrl.training.job import TrainingJob
 
 RECIPE = VaeRecipe(latent_dim=6, steps=6, batch_size=8)
+ENTRIES = {
+    VaeRecipe: vae.train,
+    EncodersRecipe: encoders.train,
+    UnmixingRecipe: components.train,
+}
 EVERY = 2
 """Steps between checkpoints."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """How many workers train on a data set, and where their checkpoints lie."""
+    """How many workers train on what, and where their checkpoints lie."""
 
-    dataset: Path
+    inputs: Mapping[str, Path]
     checkpoints: Path
     num_workers: int = 1
     zero_stage: int = 0
     killed_at: int | None = None
     """Steps done when the last rank is killed."""
+    recipe: TrainRecipe = RECIPE
 
 
 def train(ranks: Ranks) -> bool:
@@ -77,8 +83,11 @@ def _work(ranks: Ranks, rank: int, meeting: Path) -> None:
     scale = TrainScale(
         num_workers=ranks.num_workers, zero_stage=ranks.zero_stage, checkpoint_every_steps=EVERY
     )
-    inputs, resume = {"dataset": ranks.dataset}, latest(ranks.checkpoints)
-    vae.train(TrainingJob(RECIPE, scale, inputs, rank, ranks.num_workers, report, resume))
+    job = TrainingJob(
+        *(ranks.recipe, scale, ranks.inputs, rank, ranks.num_workers, report),
+        resume=latest(ranks.checkpoints),
+    )
+    ENTRIES[type(ranks.recipe)](job)
     torch.distributed.destroy_process_group()
 
 

@@ -8,8 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from gdrl.config import EncodersRecipe, TrainRecipe, UnmixingRecipe
+from gdrl.models.image_answer_encoders import ImageAnswerEncoders
+from gdrl.models.storage import save_model
 from gdrl.tracking import MetricLog
 from tests.training.ranks import EVERY, RECIPE, Ranks, latest, train
+from tests.training.squares import write_scores
 
 
 def published(ranks: Ranks) -> dict[str, Tensor]:
@@ -31,7 +35,7 @@ def losses(ranks: Ranks) -> list[float]:
 def test_a_killed_run_ends_in_the_weights_of_one_that_was_not_bit_for_bit(
     dataset: Path, tmp_path: Path, zero_stage: int, num_workers: int, killed_at: int
 ) -> None:
-    straight = Ranks(dataset, tmp_path / "straight", num_workers, zero_stage)
+    straight = Ranks({"dataset": dataset}, tmp_path / "straight", num_workers, zero_stage)
     assert train(straight)
     killed = replace(straight, checkpoints=tmp_path / "killed", killed_at=killed_at)
     assert not train(killed)
@@ -48,9 +52,33 @@ def test_another_number_of_workers_goes_on_to_the_same_loss(
     dataset: Path, tmp_path: Path, before: int, after: int
 ) -> None:
     """Within 1e-4: the order of sums is all that differs."""
-    straight = Ranks(dataset, tmp_path / "straight", before)
+    straight = Ranks({"dataset": dataset}, tmp_path / "straight", before)
     assert train(straight)
     killed = replace(straight, checkpoints=tmp_path / "killed", zero_stage=1, killed_at=3)
     assert not train(killed)
     assert train(replace(killed, num_workers=after, zero_stage=2, killed_at=None))
     assert losses(killed) == pytest.approx(losses(straight), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        EncodersRecipe(feature_dim=8, steps=6, batch_size=16),
+        UnmixingRecipe(latent_dim=4, steps=6, batch_size=16),
+    ],
+    ids=["encoders", "components"],
+)
+def test_two_ranks_train_pairs_and_components_as_one_does(
+    dataset: Path, tmp_path: Path, recipe: TrainRecipe
+) -> None:
+    """Each image is told from the other rank's too, and both ranks find the same components."""
+    write_scores(tmp_path, dataset)
+    torch.manual_seed(0)
+    save_model(ImageAnswerEncoders(2, 8, "conv", 64), tmp_path / "encoders")
+    inputs = {"dataset": dataset, "scores": tmp_path, "encoders": tmp_path / "encoders"}
+    one, two = (Ranks(inputs, tmp_path / str(number), number, recipe=recipe) for number in (1, 2))
+    assert train(one)
+    assert train(two)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    for name, weights in published(one).items():
+        torch.testing.assert_close(published(two)[name], weights, rtol=1e-3, atol=1e-4)
