@@ -126,7 +126,7 @@ def test_contrastive_components_take_the_place_of_latents(storage: Path) -> None
     listed = gdrl("status", "ica", "--storage", str(storage)).stdout
     assert "components  finished" in listed
     told = gdrl("diff", "demo", "ica", "--storage", str(storage)).stdout
-    assert "recipe.extractor: beta_vae -> contrastive_ica" in told
+    assert "recipe.extractor: 'beta_vae' -> 'contrastive_ica'" in told
 
 
 def test_goes_on_after_the_driver_was_killed(tmp_path: Path) -> None:
