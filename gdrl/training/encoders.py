@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gdrl.config import EncodersRecipe
-from gdrl.data.table import load_images
+from gdrl.data.table import load_pixels, train_ids
 from gdrl.errors import ConfigError
 from gdrl.models.image_answer_encoders import ImageAnswerEncoders
 from gdrl.models.storage import save_model
@@ -67,14 +67,13 @@ def train(job: TrainingJob) -> None:
     recipe = cast(EncodersRecipe, job.recipe)
     check_shares(job, batch_size=recipe.batch_size)
     check_whole(job, "each image is told from all others of its batch", over_workers=True)
-    table = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
-    attributes, annotations = read_annotations(job.inputs["scores"], table.ids)
+    known = train_ids(job.inputs["dataset"])
+    attributes, annotations = read_annotations(job.inputs["scores"], known)
     _check_enough(recipe, annotations)
-    pixels, answers = torch.from_numpy(table.pixels), signed(annotations)
+    ids, answers = known[annotations.positions], signed(annotations)
+    pixels = torch.from_numpy(load_pixels(job.inputs["dataset"], ids))
     torch.manual_seed(recipe.seed)
-    encoders = ImageAnswerEncoders(
-        len(attributes), recipe.feature_dim, recipe.net, table.pixels.shape[1]
-    )
+    encoders = ImageAnswerEncoders(len(attributes), recipe.feature_dim, recipe.net, pixels.shape[1])
     engine = Engine(ImageAnswerObjective(encoders, recipe.temperature), job)
 
     def rows_at(step: int) -> Int64[ndarray, " batch"]:
@@ -82,17 +81,13 @@ def train(job: TrainingJob) -> None:
 
     def batch_at(step: int, part: Part) -> Batch:
         rows = share(part, rows_at(step))
-        images = pixels[torch.from_numpy(annotations.positions)[rows]]
-        return Batch(to_images(images.to(engine.device)), answers[rows].to(engine.device))
-
-    def ids_at(step: int) -> Int64[ndarray, " batch"]:
-        ids: Int64[ndarray, " batch"] = table.ids[annotations.positions[rows_at(step)]]
-        return ids
+        images = to_images(pixels[rows].to(engine.device))
+        return Batch(images, answers[rows].to(engine.device))
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_model(encoders, folder, below("encoders.", weights), seed=recipe.seed)
 
-    loop.run(job, engine, batch_at, ids_at, publish)
+    loop.run(job, engine, batch_at, lambda step: ids[rows_at(step)], publish)
 
 
 def signed(annotations: Annotations) -> Float[Tensor, "scored attribute"]:
