@@ -45,7 +45,9 @@ def extract_features(
         "extracting features",
         "lower threads_per_worker or resources_per_worker, or leave out use_gpu",
     )
-    blocks = image_blocks(dataset, ids).map_batches(
+    workers, threads = scale.num_workers, scale.threads_per_worker
+    images = image_blocks(dataset, ids, readers=workers, cpus_after=workers * threads)
+    blocks = images.map_batches(
         _Extract,
         fn_constructor_args=(model, scale),
         batch_size=None,

@@ -26,15 +26,22 @@ def image_blocks(
     dataset: Source | Path,
     ids: Int64[ndarray, " images"],
     images_per_block: int = IMAGES_PER_BLOCK,
+    *,
+    readers: int = 1,
+    cpus_after: float,
 ) -> Any:
     """A Ray Dataset with columns ``id`` and ``image`` (encoded), in blocks of a few images.
 
-    Each task opens one shard for itself, so a machine fetches what it reads and nothing else.
+    Each task opens one shard for itself, so a machine fetches what it reads and nothing else. By
+    itself Ray Data would read on every CPU and keep them all while what comes after is slower: a
+    trainer that starts meanwhile waited 2.5 minutes, for 96,000 images asked about at 16 a second.
 
     Args:
         dataset: a finished artifact, or a folder.
         ids: the images wanted.
         images_per_block: all blocks have so many, but the last ones.
+        readers: how many tasks read at once. One takes 0.1 s for a shard of 2,048 images.
+        cpus_after: what works on the images takes so many CPUs beside them.
 
     Raises:
         DataError: no shards.
@@ -48,6 +55,8 @@ def image_blocks(
     items = ray.data.from_items(
         [{"shard": name} for name in shards], override_num_blocks=len(shards)
     )
+    limits = ray.data.ExecutionResources.for_limits(cpu=readers + cpus_after)
+    items.context.execution_options.resource_limits = limits
     read = partial(read_shards, dataset=dataset, ids=ids)
     images = items.map_batches(read, batch_size=None, batch_format="pyarrow")
     return images.repartition(target_num_rows_per_block=images_per_block)

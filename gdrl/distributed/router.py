@@ -30,13 +30,17 @@ class LeastLoaded(FIFOMixin, RequestRouter):
     async def choose_replicas(
         self,
         candidate_replicas: list[RunningReplica],
-        pending_request: PendingRequest | None = None,  # noqa: ARG002  # Serve passes it by name
+        pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         """The best replica, then all; Serve takes the first of them that has room.
 
         A queue is counted a moment after its replica was chosen, so a choice counts as one more
         for that moment: two requests at once would both go to the only idle replica.
         """
+        if pending_request is not None:
+            # Where all are full it waits a moment then: without this it looks again at once, and
+            # asks each replica, which took half a core of the client and half of every replica's.
+            pending_request.routing_context.should_backoff = True
         now, ids = time.monotonic(), [replica.replica_id for replica in candidate_replicas]
         last = [self._chosen.get(id_, 0.0) for id_ in ids]
         known = [self.replica_queue_len_cache.get(id_) or 0 for id_ in ids]  # None: long not asked

@@ -60,7 +60,8 @@ def score_stream(
     cache = AnswerCache(storage, serving.model, serving.revision)
     parts = Parts(cache, scale.images_per_part)
     try:
-        images = image_blocks(dataset, missing, _images_per_block(serving))
+        cpus = _place(serving)["num_cpus"]
+        images = image_blocks(dataset, missing, _images_per_block(serving), cpus_after=cpus)
         blocks = _answered(images, attributes, serving, scale, cache)
         for block in blocks:
             parts.add(block)

@@ -21,6 +21,7 @@ from gdrl.distributed.serve import SHARED_APP, Serving, handle_of, serving
 from gdrl.errors import ConfigError, EndpointError
 from gdrl.mllm.engine import Answer, Query
 from gdrl.mllm.questions import score_query
+from tests.distributed.counting_router import LOOKS
 from tests.distributed.engines import Steady, answered, known, level_of
 
 ENGINES = "tests.distributed.engines"
@@ -163,6 +164,23 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_requests_that_find_every_replica_full_wait_before_they_look_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five seconds' work at one replica; of two looking tasks, each looks twenty times a second."""
+    counting = "tests.distributed.counting_router:Counting"
+    monkeypatch.setattr("gdrl.distributed.deployment.ROUTER", counting)
+    LOOKS.clear()
+    slow = {"open_engine": f"{ENGINES}:FixedLatency"}
+    with serving(MLLMRecipe(model="1000"), MLLMScale(), **slow) as mllm:
+        handle = handle_of(mllm.app)
+        asked = [handle.answer.remote([query]) for query in QUERIES[:5]]
+        answers = [reply.result(timeout_s=60) for reply in asked]
+    assert answers == [[known(query)] for query in QUERIES[:5]]
+    assert len(answers) <= len(LOOKS) < 500, "thousands, where it does not wait"
 
 
 @pytest.mark.usefixtures("cluster")

@@ -4,6 +4,7 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -12,6 +13,7 @@ from gdrl.artifacts import Storage, open_store
 from gdrl.config import MLLMRecipe, MLLMScale, StreamScale
 from gdrl.distributed.answers import AnswerCache
 from gdrl.distributed.client import Client
+from gdrl.distributed.images import image_blocks
 from gdrl.distributed.serve import serving
 from gdrl.distributed.stream import score_stream
 from gdrl.errors import ArtifactCorrupt, DataError, EndpointError
@@ -43,6 +45,14 @@ def ask(write_images, storage, tmp_path):
             return pa.concat_tables(blocks).to_pylist()
 
     return ask
+
+
+@pytest.mark.usefixtures("cluster")
+def test_reading_leaves_the_other_cpus_to_trainers(write_images) -> None:
+    """Ray Data holds to this limit; `benchmarks/streaming.py --parts replicas` shows the effect."""
+    folder = write_images([b"image"])
+    blocks = image_blocks(folder, np.arange(1), cpus_after=0.1)
+    assert blocks.context.execution_options.resource_limits.cpu == pytest.approx(1.1)
 
 
 @pytest.mark.usefixtures("cluster")
