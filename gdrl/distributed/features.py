@@ -46,7 +46,7 @@ def extract_features(
         "lower threads_per_worker or resources_per_worker, or leave out use_gpu",
     )
     workers, threads = scale.num_workers, scale.threads_per_worker
-    images = image_blocks(dataset, ids, readers=workers, cpus_after=workers * threads)
+    images = image_blocks(dataset, ids, readers=workers, cpus_after=float(workers * threads))
     blocks = images.map_batches(
         _Extract,
         fn_constructor_args=(model, scale),

@@ -122,7 +122,7 @@ def _place(serving: Serving) -> dict[str, Any]:
     """
     if serving.app:
         return {"num_cpus": 0.1}
-    return {"num_cpus": 0, "label_selector": this_node()}
+    return {"num_cpus": 0.0, "label_selector": this_node()}
 
 
 def _unreachable(block: pa.Table, serving: Serving, scale: StreamScale) -> EndpointError:
