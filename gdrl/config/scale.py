@@ -28,7 +28,8 @@ class TrainScale(Section):
     """A kill costs the steps since the last checkpoint."""
     image_memory_gb: PositiveFloat = 8.0
     """Decoded images of each worker that fit are held in memory (of 64 pixels, 650,000). Of more, a
-    scratch file in ``TMPDIR`` is mapped into it; the results are the same."""
+    scratch file in ``TMPDIR`` is mapped into it; the results are the same. ``encoders`` hold the
+    scored images alone, always in memory."""
     max_failures: Annotated[int, Field(ge=0)] = 2
     resources_per_worker: dict[str, float] = {}
     """Custom resources that pin workers to a pool, for example ``{trainer_slot = 1}``."""

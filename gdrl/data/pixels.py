@@ -3,8 +3,6 @@
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,9 +12,8 @@ from gdrl.errors import DataError
 Pixels = UInt8[np.ndarray, "images size size 3"]
 
 
-@contextmanager
-def room(num_images: int, size: int, max_gb: float) -> Iterator[Pixels]:
-    """An array to decode into, in any order; read in order while the block lasts, at random after.
+def room(num_images: int, size: int, max_gb: float) -> Pixels:
+    """An array to decode into, whose rows are then read in any order.
 
     What is larger than ``max_gb`` (10^9 bytes) lies in a scratch file of ``TMPDIR`` that has no
     name and ends with the array, and the page cache holds of it what it has room for.
@@ -26,12 +23,11 @@ def room(num_images: int, size: int, max_gb: float) -> Iterator[Pixels]:
     """
     num_bytes = num_images * size * size * 3
     if num_bytes <= max_gb * 1e9:
-        yield np.empty((num_images, size, size, 3), dtype=np.uint8)
-        return
+        return np.empty((num_images, size, size, 3), dtype=np.uint8)
     mapped = _mapped(num_bytes)
-    yield np.frombuffer(mapped, dtype=np.uint8).reshape(num_images, size, size, 3)
-    # A batch is rows from anywhere: what lies beside one is read for nothing.
+    # A batch is rows from anywhere: what lies beside one would be read for nothing.
     mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, dtype=np.uint8).reshape(num_images, size, size, 3)
 
 
 def _mapped(num_bytes: int) -> mmap.mmap:

@@ -181,12 +181,11 @@ def _load(dataset: Path, only: pc.Expression | None, max_gb: float = float("inf"
     size, shards = read_description(dataset).image_size, _shards(dataset)
     columns = [name for name in pq.read_schema(shards[0]).names if name != "image"]
     tables = [pq.read_table(shard, columns=columns, filters=only) for shard in shards]
-    with room(sum(map(len, tables)), size, max_gb) as pixels:
-        row = 0
-        for shard, table in zip(shards, tables, strict=True):  # the PNGs of one shard at a time
-            chosen = pixels[row : row + len(table)]
-            _decode(pq.read_table(shard, columns=["image"], filters=only), chosen, dataset)
-            row += len(table)
+    pixels, row = room(sum(map(len, tables)), size, max_gb), 0
+    for shard, table in zip(shards, tables, strict=True):  # the PNGs of one shard at a time
+        chosen = pixels[row : row + len(table)]
+        _decode(pq.read_table(shard, columns=["image"], filters=only), chosen, dataset)
+        row += len(table)
     return _image_table(pa.concat_tables(tables), pixels)
 
 

@@ -39,7 +39,7 @@ class LeastLoaded(FIFOMixin, RequestRouter):
         """
         if pending_request is not None:
             # Where all are full it waits a moment then: without this it looks again at once, and
-            # asks each replica, which took half a core of the client and half of every replica's.
+            # asks each replica, which took half a core of the client and half of the replica's.
             pending_request.routing_context.should_backoff = True
         now, ids = time.monotonic(), [replica.replica_id for replica in candidate_replicas]
         last = [self._chosen.get(id_, 0.0) for id_ in ids]

@@ -12,7 +12,7 @@ from gdrl.config import ClusterScale
 from gdrl.errors import ConfigError
 
 MIN_LOGICAL_CPUS = 4
-"""A trainer, a replica and two reading tasks must be schedulable beside each other on two cores."""
+"""A trainer, a replica, and who reads and asks must fit beside each other on two cores."""
 
 OBJECT_STORE_BYTES = 300 * 2**20
 """Only encoded images in flight cross the object store; under 100 MB even at 64 in flight."""

@@ -60,9 +60,7 @@ def score_stream(
     cache = AnswerCache(storage, serving.model, serving.revision)
     parts = Parts(cache, scale.images_per_part)
     try:
-        cpus = _place(serving)["num_cpus"]
-        images = image_blocks(dataset, missing, _images_per_block(serving), cpus_after=cpus)
-        blocks = _answered(images, attributes, serving, scale, cache)
+        blocks = _answered(dataset, missing, attributes, serving, scale, cache)
         for block in blocks:
             parts.add(block)
             if pc.any(block.column("gave_up")).as_py():
@@ -89,7 +87,8 @@ def _num_tasks(serving: Serving, scale: StreamScale) -> int:
 
 
 def _answered(
-    images: Any,
+    dataset: Source | Path,
+    ids: Int64[ndarray, " images"],
     attributes: Sequence[str],
     serving: Serving,
     scale: StreamScale,
@@ -99,13 +98,14 @@ def _answered(
     from ray.data import ActorPoolStrategy
 
     # One actor holds all that is in flight, so limit and circuit breaker are one.
-    num_tasks = _num_tasks(serving, scale)
-    rows = images.map_batches(
+    num_tasks, place = _num_tasks(serving, scale), _place(serving)
+    per_block, cpus = _images_per_block(serving), place["num_cpus"]
+    rows = image_blocks(dataset, ids, per_block, cpus_after=cpus).map_batches(
         Asker,
         fn_constructor_args=(serving, tuple(attributes), scale, cache),
         batch_format="pyarrow",
         batch_size=None,
-        **_place(serving),
+        **place,
         compute=ActorPoolStrategy(
             size=1,
             max_tasks_in_flight_per_actor=num_tasks,

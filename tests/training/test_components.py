@@ -17,7 +17,6 @@ from gdrl.models.beta_vae import BetaVae
 from gdrl.models.image_answer_encoders import ImageAnswerEncoders
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders, load_model, save_model
-from gdrl.training import encoded as module
 from gdrl.training import encoders
 from gdrl.training.checkpoint import read_state
 from gdrl.training.components import train
@@ -158,7 +157,7 @@ def test_of_gaussian_directions_fewer_components_are_taken(monkeypatch) -> None:
     rng = np.random.default_rng(0)
     sources = np.hstack([3 * rng.laplace(size=(2_000, 2)), rng.normal(size=(2_000, 4))])
     impatient = partial(fit_unmixing, max_iterations=20)
-    monkeypatch.setattr(module, "fit_unmixing", impatient)
+    monkeypatch.setattr("gdrl.training.encoded.fit_unmixing", impatient)
     mixed = encoded(sources, num_attributes=6)
     recipe = RECIPE.model_copy(update={"latent_dim": 6})
     fit, unmixed = unmix(mixed, recipe)
