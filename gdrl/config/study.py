@@ -53,11 +53,12 @@ class ContrastiveRecipe(TrainRecipe):
     """Where codes live, and how they are compared: cosine on the sphere; L1 in a box (a sigmoid
     times a learned bound for each coordinate) and in R^dim."""
     temperature: PositiveFloat = 0.1
-    """The conditional's own scale is the optimum, where the encoder's space is the latents'."""
+    """At the end, from 1 at the start. The conditional's own scale is the optimum, where the
+    encoder's space is the latents'."""
     steps: PositiveInt = 10_000
     batch_size: Annotated[int, Field(ge=2)] = 1_024
     """Pairs of a global batch; each is told from all others of it, whichever worker has them."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
 
 
 class StudyRow(Section):

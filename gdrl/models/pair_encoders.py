@@ -1,7 +1,6 @@
 """Two unshared encoders of paired observations, into a sphere, a box or R^n."""
 
-from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -10,9 +9,8 @@ from torch.nn import functional
 
 Space = Literal["sphere", "box", "unbounded"]
 
-SLOPE = 0.01
-WIDTHS = (10, 50, 50, 50, 50, 10)
-"""Hidden units for each latent (Zimmermann et al. 2021, whose code the study descends from)."""
+WIDTH = 128
+NUM_BLOCKS = 3
 
 
 class Sphere(nn.Module):
@@ -35,8 +33,70 @@ class Box(nn.Module):
         return codes.sigmoid() * self.bound
 
 
+class Whitening(nn.Module):
+    """An affine map that is fitted, not learned, and kept with the weights; first the identity."""
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("matrix", torch.eye(dim))
+
+    def forward(self, rows: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Mean 0 and identity covariance, for rows like those of :meth:`fit`."""
+        return (rows - self.mean) @ self.matrix
+
+    @torch.no_grad()
+    def fit(self, rows: Float[Tensor, "row dim"]) -> None:
+        """Take mean and covariance from rows that span all dimensions."""
+        exact = rows.double()
+        variances, directions = torch.linalg.eigh(torch.cov(exact.T))
+        self.mean.copy_(exact.mean(dim=0))
+        self.matrix.copy_((directions / variances.sqrt()) @ directions.T)
+
+
+class ResidualBlock(nn.Module):
+    """``x + W2 gelu(W1 norm(x))``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
+        )
+
+    def forward(self, rows: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Add the change."""
+        change: Tensor = self.change(rows)
+        return rows + change
+
+
+class PairEncoder(nn.Module):
+    """Whitened observations through residual blocks.
+
+    The code that the study descends from has six plain layers (Zimmermann et al. 2021). With five
+    shared and five private latents on a sphere these reached R² 0.41 in 800 steps of 512 pairs,
+    residual blocks 0.51, on whitened observations 0.73.
+    """
+
+    def __init__(self, observed_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.whitening = Whitening(observed_dim)
+        self.layers = nn.Sequential(
+            nn.Linear(observed_dim, WIDTH),
+            *(ResidualBlock(WIDTH) for _ in range(NUM_BLOCKS)),
+            nn.Linear(WIDTH, latent_dim),
+        )
+
+    def forward(self, observed: Float[Tensor, "batch observed"]) -> Float[Tensor, "batch latent"]:
+        """Codes before they are taken into their space."""
+        codes: Tensor = self.layers(self.whitening(observed))
+        return codes
+
+
 class PairEncoders(nn.Module):
-    """``first`` and ``second``: MLPs of equal shape, no weight in common but a box's bound.
+    """``first`` and ``second``: networks of equal shape, no weight in common but a box's bound.
 
     Both modalities' codes are compared with each other, so they live in one box.
     """
@@ -44,8 +104,8 @@ class PairEncoders(nn.Module):
     def __init__(self, observed_dim: int, latent_dim: int, space: Space) -> None:
         super().__init__()
         self.shape = {"observed_dim": observed_dim, "latent_dim": latent_dim, "space": space}
-        self.first = mlp(observed_dim, latent_dim)
-        self.second = mlp(observed_dim, latent_dim)
+        self.first = PairEncoder(observed_dim, latent_dim)
+        self.second = PairEncoder(observed_dim, latent_dim)
         self.head = _head(space, latent_dim)
 
     def forward(
@@ -54,48 +114,16 @@ class PairEncoders(nn.Module):
         """Codes of both modalities."""
         return self.head(self.first(first)), self.head(self.second(second))
 
-    @torch.no_grad()
-    def spread(
-        self, first: Float[Tensor, "batch observed"], second: Float[Tensor, "batch observed"]
+    def whiten(
+        self, first: Float[Tensor, "row observed"], second: Float[Tensor, "row observed"]
     ) -> None:
-        """Start with outputs of mean 0 and identity covariance on these observations.
-
-        A sphere wants it: outputs that all lie to one side of the origin become a map that covers
-        a cap of the sphere, and no small step turns a map that folds into one that wraps around.
-        With three latents 900 steps left R² at 0.34; spread, it was 0.97 after 100.
-        """
-        for encoder, observed in ((self.first, first), (self.second, second)):
-            last = cast(nn.Linear, encoder[-1])
-            outputs = encoder(observed).double()
-            variances, directions = torch.linalg.eigh(torch.cov(outputs.T))
-            whitening = (directions / variances.sqrt()) @ directions.T
-            last.weight.copy_(whitening @ last.weight.double())
-            last.bias.copy_(-whitening @ outputs.mean(dim=0))
+        """Fit each encoder's whitening to its modality. Before training: it is not learned."""
+        self.first.whitening.fit(first)
+        self.second.whitening.fit(second)
 
     def description(self) -> dict[str, Any]:
         """What :class:`PairEncoders` is built from."""
         return {"kind": "pair_encoders", **self.shape}
-
-
-def mlp(observed_dim: int, latent_dim: int) -> nn.Sequential:
-    """Six hidden layers of leaky rectifiers, as wide as :data:`WIDTHS` says.
-
-    Weights keep the variance of what passes (He et al. 2015). Torch's default divides it by three
-    in each layer: in a box, codes that hardly differ became one constant code, and 400 steps at 256
-    pairs stayed at log 256 = 5.545 nats; with these weights they left it (5.485).
-    """
-    sizes = [observed_dim, *(width * latent_dim for width in WIDTHS)]
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [_variance_keeping(inputs, outputs), nn.LeakyReLU(SLOPE)]
-    return nn.Sequential(*layers, _variance_keeping(sizes[-1], latent_dim))
-
-
-def _variance_keeping(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _head(space: Space, latent_dim: int) -> nn.Module:

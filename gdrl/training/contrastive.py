@@ -26,7 +26,9 @@ from gdrl.training.job import TrainingJob
 
 SCORE_EVERY_STEPS = 250
 CURVE_PAIRS = 4_096
-START_PAIRS = 4_096
+WHITENING_PAIRS = 4_096
+WARM_TEMPERATURE = 1.0
+WARM_FRACTION = 0.5
 FINAL_PAIRS = 61_440
 """Ten batches of 6,144, as the code that the study descends from."""
 
@@ -39,6 +41,13 @@ class Observed(NamedTuple):
 
     first: Float[Tensor, "batch observed"]
     second: Float[Tensor, "batch observed"]
+
+
+class Contrast(NamedTuple):
+    """What one step compares, and how sharply."""
+
+    observed: Observed
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,25 @@ class PairObjective(nn.Module):
     def __init__(self, encoders: PairEncoders, recipe: ContrastiveRecipe) -> None:
         super().__init__()
         self.encoders = encoders
-        self.temperature = recipe.temperature
         self.distance = cosine_distance if recipe.encoder_space == "sphere" else l1_distance
 
-    def forward(self, batch: Observed) -> dict[str, Tensor]:
+    def forward(self, batch: Contrast) -> dict[str, Tensor]:
         """``loss`` in nats; log(batch size) is chance."""
-        first, second = self.encoders(*batch)
-        return {"loss": symmetric_info_nce(first, second, self.distance, self.temperature)}
+        first, second = self.encoders(*batch.observed)
+        return {"loss": symmetric_info_nce(first, second, self.distance, batch.temperature)}
+
+
+def temperature_at(step: int, recipe: ContrastiveRecipe) -> float:
+    """From 1 down to the recipe's in equal ratios, over the first half of the steps.
+
+    A warm loss sees the coarsest functions that both modalities share, and on a sphere these are
+    the latents up to a rotation (of its heat kernel, the eigenfunctions after the constant). At 0.1
+    from the first step on, codes wrap some of them twice around and stay so: R² of 0.59 and 0.78
+    after 2,500 steps from two seeds, where 0.96 was reached in 2,000 with this.
+    """
+    warm = max(WARM_TEMPERATURE, recipe.temperature)
+    progress = min(1.0, step / (WARM_FRACTION * recipe.steps))
+    return float(warm * (recipe.temperature / warm) ** progress)
 
 
 def train(job: TrainingJob) -> None:
@@ -105,13 +126,13 @@ def train(job: TrainingJob) -> None:
     torch.manual_seed(recipe.seed)
     latents = recipe.latents
     encoders = PairEncoders(latents.dim + latents.private_dim, latents.dim, recipe.encoder_space)
-    if recipe.encoder_space == "sphere":
-        encoders.spread(*world.batch(recipe.steps, START_PAIRS, recipe.seed))
+    encoders.whiten(*world.batch(recipe.steps, WHITENING_PAIRS, recipe.seed))
     engine = Engine(PairObjective(encoders, recipe), job)
 
-    def batch_at(step: int, part: Part) -> Observed:
+    def batch_at(step: int, part: Part) -> Contrast:
         batch = world.batch(step, recipe.batch_size, recipe.seed)
-        return Observed(*(share(part, rows).to(engine.device) for rows in batch))
+        observed = Observed(*(share(part, rows).to(engine.device) for rows in batch))
+        return Contrast(observed, temperature_at(step, recipe))
 
     def publish(weights: dict[str, Tensor], folder: Path) -> None:
         save_file(below("encoders.", weights), folder / "model.safetensors")

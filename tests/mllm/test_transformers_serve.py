@@ -24,4 +24,4 @@ def test_it_takes_two_pictures_over_http(endpoint: str) -> None:
     engine = OpenAIEngine(endpoint, str(embedded.directory()), concurrency=1)
     image = encode_png(render(sample_factors(1, 11)[0], 11))
     (answer,) = engine.answer([naming_query([image, image], ATTRIBUTES)])
-    assert answer.status == "ok"
+    assert answer.status == "ok", answer.reason

@@ -10,7 +10,14 @@ from gdrl.errors import ConfigError
 from gdrl.models.pair_encoders import PairEncoders
 from gdrl.tracking import MetricLog
 from gdrl.training import contrastive
-from gdrl.training.contrastive import PairObjective, PairWorld, score, train
+from gdrl.training.contrastive import (
+    Contrast,
+    PairObjective,
+    PairWorld,
+    score,
+    temperature_at,
+    train,
+)
 
 SPHERE = PairedLatentsRecipe(dim=2, private_dim=1)
 BALL = PairedLatentsRecipe(dim=3, private_dim=0)
@@ -83,13 +90,33 @@ def test_codes_live_in_the_space_that_was_asked_for(space: str) -> None:
             assert codes.abs().max() > 10
 
 
+def test_encoders_see_whitened_observations(job, reports) -> None:
+    train(job(RECIPE))
+    encoders = PairEncoders(3, 2, "sphere")
+    weights = load_file(reports.checkpoints[4] / "published/model.safetensors")
+    encoders.load_state_dict(weights)
+    observed = PairWorld.of(SPHERE).held_out(20_000)[1]
+    for encoder, rows in zip((encoders.first, encoders.second), observed, strict=True):
+        white = encoder.whitening(rows)
+        torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=0.05, rtol=0)
+        torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=0.1, rtol=0)
+
+
+def test_temperature_falls_in_equal_ratios_over_half_the_steps() -> None:
+    recipe = ContrastiveRecipe(steps=100, temperature=0.04)
+    temperatures = [temperature_at(step, recipe) for step in (0, 25, 50, 99)]
+    assert temperatures == pytest.approx([1.0, 0.2, 0.04, 0.04])
+    warmer = recipe.model_copy(update={"temperature": 2.0})
+    assert {temperature_at(step, warmer) for step in (0, 25, 99)} == {2.0}
+
+
 def test_encoders_share_no_weight_and_bounds_are_learned() -> None:
     recipe = RECIPE.model_copy(update={"encoder_space": "box"})
     objective = PairObjective(PairEncoders(3, 2, "box"), recipe)
-    objective(PairWorld.of(BOX).batch(0, 32, 0))["loss"].backward()
+    objective(Contrast(PairWorld.of(BOX).batch(0, 32, 0), 0.1))["loss"].backward()
     gradients = {name: p.grad for name, p in objective.encoders.named_parameters()}
     assert all(gradient.any() for gradient in gradients.values())
-    assert not torch.equal(gradients["first.0.weight"], gradients["second.0.weight"])
+    assert not torch.equal(gradients["first.layers.0.weight"], gradients["second.layers.0.weight"])
     assert gradients["head.bound"].shape == (2,)
 
 
