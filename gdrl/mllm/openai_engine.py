@@ -133,14 +133,17 @@ class OpenAIEngine:
                 break
         return response
 
-    def _request(self, method: str, path: str, body: str | None = None) -> _Response:
-        """One request.
+    def _request(
+        self, method: str, path: str, body: str | None = None, *, keep: bool = True
+    ) -> _Response:
+        """One request, whose connection is kept for others or not.
 
         Raises:
             EndpointError: no connection, or it broke.
             ReadTimeoutError: connected, but no reply in time.
         """
-        headers = {**self._http.headers, "Content-Type": "application/json"}
+        kept = "keep-alive" if keep else "close"
+        headers = {**self._http.headers, "Content-Type": "application/json", "Connection": kept}
         try:
             response = self._http.request(
                 method,
@@ -166,7 +169,10 @@ class OpenAIEngine:
     def _served_revision(self) -> str:
         """What ``/models`` says of the model's revision or root; empty where it says nothing."""
         try:
-            response = self._request("GET", "models")
+            # uvicorn hangs up on whom it answered 500, once it has written its log, and
+            # ``transformers serve`` without a cache of models answers that: the first question,
+            # on its way by then, was lost.
+            response = self._request("GET", "models", keep=False)
             listed = json.loads(response.text)["data"] if response.status == 200 else []
             served: list[dict[str, Any]] = [e for e in listed if e.get("id") == self.model]
         except (

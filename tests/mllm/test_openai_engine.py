@@ -277,6 +277,43 @@ def test_the_revision_is_what_the_server_says(server: ScriptedServer) -> None:
         assert _engine(server).revision == ""
 
 
+class HangsUpAfterAnError(BaseHTTPRequestHandler):
+    """Answers 500 of models, then hangs up at the next request, as uvicorn may."""
+
+    protocol_version = "HTTP/1.1"
+    failed = False
+
+    def do_GET(self) -> None:
+        self.failed = True
+        self._send(500, "boom")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.failed:
+            self.close_connection = True
+        else:
+            self._send(200, completion("3"))
+
+    def _send(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Connection", self.headers["Connection"])
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_server_that_hangs_up_on_the_first_request_loses_no_question(images: list[bytes]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HangsUpAfterAnError) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        engine = OpenAIEngine(f"http://127.0.0.1:{server.server_port}/v1", "some-model")
+        (answer,) = engine.answer([score_query(images[0], "hat")])
+        server.shutdown()
+    assert answer.status == "ok", answer.reason
+
+
 def test_a_broken_connection_takes_no_other_answer_down(
     server: ScriptedServer, images: list[bytes]
 ) -> None:
