@@ -33,6 +33,7 @@ BLOCK_ROWS = 20_000
 TOLERANCE = 1e-4
 MAX_ITERATIONS = 500
 Record = dict[str, Any]
+Fit = Callable[[Path, int], tuple[Callable[[np.ndarray], np.ndarray], int]]
 
 
 def draw(rows: int, features: int, folder: Path) -> Path:
@@ -85,9 +86,7 @@ def scikit_learn(
     return fitted.transform, fitted.n_iter_
 
 
-def measured(
-    fit: Callable[[Path, int], tuple[Callable[[np.ndarray], np.ndarray], int]], path: Path
-) -> Record:
+def measured(fit: Fit, path: Path) -> Record:
     """Seconds, peak memory and MCC of one side, in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     transform, iterations = fit(path, 0)
@@ -121,16 +120,16 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gdrl-ica-", dir=options.folder) as name:
         path = draw(options.rows, options.features, Path(name))
-        sides = {
-            "blocked": in_a_process_of_its_own(partial(measured, blocked, path)),
-            "scikit-learn": in_a_process_of_its_own(
-                partial(measured, partial(scikit_learn, solver=options.solver), path)
-            ),
+        fits: dict[str, Fit] = {
+            "blocked": blocked,
+            "scikit-learn": partial(scikit_learn, solver=options.solver),
         }
-    columns = list(sides["blocked"])
-    print(f"| FastICA | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
-    for side, record in sides.items():
-        print(f"| {side} | {' | '.join(str(record[column]) for column in columns)} |")
+        sides: dict[str, Record] = {}
+        for side, fit in fits.items():
+            sides[side] = record = in_a_process_of_its_own(partial(measured, fit, path))
+            if len(sides) == 1:
+                print(f"| FastICA | {' | '.join(record)} |\n|{'---|' * (len(record) + 1)}")
+            print(f"| {side} | {' | '.join(map(str, record.values()))} |", flush=True)
     ratio = sides["scikit-learn"]["cpu_seconds"] / sides["blocked"]["cpu_seconds"]
     settings = {name: getattr(options, name) for name in ("rows", "features", "solver")}
     print(
