@@ -6,7 +6,8 @@
 Independent Laplace sources, mixed by a Gaussian matrix into as many float32 features, written to a
 file once (2 GB at 10^6 x 512). Both sides whiten onto all directions and stop at tolerance 1e-4;
 each runs in a process of its own, scikit-learn on the file read into memory, since it copies what
-is mapped. ``--solver eigh`` is scikit-learn's faster whitening for many rows, ``svd`` its default.
+is mapped; at 10^6 x 512 it overflows in float32 and ends in its error, after the first row is
+printed. ``--solver eigh`` is scikit-learn's faster whitening for many rows, ``svd`` its default.
 MCC is of the first 20,000 rows' components with their sources. Seconds are of the CPU, which a busy
 machine distorts least; wall seconds stand beside them. Prints a table; the last line is one JSON
 object, where ``vs_sklearn`` is scikit-learn's CPU seconds over ours.
