@@ -101,8 +101,8 @@ def temperature_at(step: int, recipe: ContrastiveRecipe) -> float:
 
     A warm loss sees the coarsest functions that both modalities share: on a sphere these are the
     latents, up to a rotation (the first eigenfunctions of its heat kernel after the constant). At
-    0.1 from the first step on, two runs with five latents stayed at R² 0.59 and 0.78 for 2,500 steps
-    of 512 pairs, as codes that fold some of them would; with this 0.96 and 0.87 took 1,000.
+    0.1 from the first step on, two runs with five latents stayed at R² 0.59 and 0.78 for 2,500
+    steps of 512 pairs, as codes that fold some would; with this 0.96 and 0.87 took 1,000.
     """
     warm = max(WARM_TEMPERATURE, recipe.temperature)
     progress = min(1.0, step / (WARM_FRACTION * recipe.steps))
