@@ -86,13 +86,13 @@ class Bench:
     """The folder of a world and seed, and what is trained in it."""
 
     def __init__(self, task: Task, work: Path) -> None:
-        from gem_worlds import World, draw_dataset, test_set  # type: ignore[import-not-found]
+        from gem_worlds import World, draw_dataset, held_out  # type: ignore[import-not-found]
 
         self.task, self.world = task, World(task.world)
         self.folder = work / f"{task.world}-{task.seed}-{task.budget.images}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.dataset = draw_dataset(self.world, self.folder, task.budget.images, task.seed)
-        self.test = test_set(self.world, self.folder, task.budget.test_images, task.seed)
+        self.test = held_out(self.world, self.folder, task.budget.test_images, task.seed)
 
     def attributes(self, recipe: Recipe) -> tuple[str, ...]:
         """Those of the recipe that the world has; all of them where it lists none."""
@@ -218,6 +218,10 @@ def run(task: Task, work: Path) -> Record:
         from gem_measures import component_rows
 
         return {"rows": component_rows(bench)}
+    if task.table == "probes":
+        from gem_measures import probe_rows
+
+        return {"rows": probe_rows(bench)}
     variant = next(v for v in TABLES[task.table] if v.name == task.variant)
     recipe = recipe_of(variant, task)
     extracted = bench.extracted(recipe, variant)

@@ -1,27 +1,47 @@
 """What benchmarks/gem.py measures of a model, a graph and an edit."""
 
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gem_tables import GUIDED, ICA, UNSUPERVISED, Variant  # type: ignore[import-not-found]
-from gem_worlds import EDIT_SEED, PARAPHRASES, Reader, answers  # type: ignore[import-not-found]
+from gem_tables import GUIDED, ICA, SHOTS, UNSUPERVISED, Variant  # type: ignore[import-not-found]
+from gem_worlds import (  # type: ignore[import-not-found]
+    EDIT_SEED,
+    PARAPHRASES,
+    Reader,
+    answers,
+    held_out,
+)
 from numpy import ndarray
 from safetensors.numpy import load_file
 
 from gdrl import evaluation as measure
 from gdrl.config import Recipe
+from gdrl.data.faces import STYLES
 from gdrl.data.scores import MAX_LEVEL, read_scores
 from gdrl.data.table import load_images, load_pixels
+from gdrl.evaluation.probe import Penalty, draw_shots, fit_probe
 from gdrl.graph import CorrelationGraph, build_graph, match
 from gdrl.models.factor_model import FactorModel
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_encoders
-from gdrl.training.encoded import features_of, read_encoded, unmix
+from gdrl.training.encoded import Unmixed, features_of, read_encoded, unmix
+from gdrl.unmixing import Unmixing
 
 EDGE, ASYMMETRY = 0.2, 0.1
 NUM_EDITED = 200
 NUM_READ = 4_000
+NUM_DRAWS = 3
+"""Of shots, for each attribute."""
+PENALTIES: tuple[Penalty, ...] = ("l2", "l1")
+DOMAINS: dict[str, dict[str, Any]] = {
+    "same": {"independent": False},
+    "uncorrelated": {},
+    "other style": {"independent": False, "style": STYLES[1]},
+}
+"""Where a probe is tested, as what :func:`held_out` is told."""
 SHOWN, LEAKED = 0.5, 0.35
 """As in RESULTS.md, section 4: what counts as shown, and as another attribute's moving."""
 
@@ -120,20 +140,69 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
 
 def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
     """Features as they come, and unmixed: by ICA, and as many by its controls."""
-    recipe = bench.recipe(ICA)
     pixels, factors = bench.test
-    folder = bench.encoders(recipe, ICA)
-    features = features_of(load_encoders(folder), pixels)
-    encoded = read_encoded(folder, load_images(bench.dataset, "train"))
+    features = features_of(load_encoders(bench.encoders(bench.recipe(ICA), ICA)), pixels)
     rows = {"raw": _componentwise(features.astype(np.float64), factors)}
+    for method, fit, unmixed in _unmixings(bench):
+        rows[method] = _componentwise(fit.transform(features), factors)
+        rows[method] |= {
+            "stability": min(unmixed.stability),
+            "components": unmixed.num_components,
+        }
+    return rows
+
+
+def _unmixings(bench: Any) -> Iterator[tuple[str, Unmixing, Unmixed]]:
+    """Of the features of all training images: by ICA, and as many components by its controls."""
+    recipe = bench.recipe(ICA)
+    encoded = read_encoded(bench.encoders(recipe, ICA), load_images(bench.dataset, "train"))
     number = 0
     for method in ("ica", "varimax", "pca", "random_rotation"):
         changed = {"method": method, "num_components": number}
         fit, unmixed = unmix(encoded, recipe.unmixing.model_copy(update=changed))
         number = unmixed.num_components
-        rows[method] = _componentwise(fit.transform(features), factors)
-        rows[method] |= {"stability": min(unmixed.stability), "components": number}
+        yield method, fit, unmixed
+
+
+def probe_rows(bench: Any) -> dict[str, dict[str, float]]:
+    """Accuracy of few-shot probes, mean over attributes and draws of shots.
+
+    Shots are of the training images. They are tested where nothing differs, where the correlations
+    are gone, and where the style of drawing is another.
+    """
+    encoders = load_encoders(bench.encoders(bench.recipe(ICA), ICA))
+    table = load_images(bench.dataset, "train")
+    budget, seed = bench.task.budget, bench.task.seed
+    of_task = (bench.world, bench.folder, budget.test_images, seed)
+    drawn = [held_out(*of_task, **shift) for shift in DOMAINS.values()]
+    sets = [(table.pixels, _labels(bench, table.ids)), *drawn]
+    features = [features_of(encoders, pixels) for pixels, _ in sets]
+    spaces = {"raw": features}
+    for method, fit, _ in _unmixings(bench):
+        spaces[method] = [fit.transform(rows) for rows in features]
+    labels = [factors.astype(np.int64) for _, factors in sets]
+    rows: dict[str, dict[str, float]] = {}
+    for (space, values), penalty in product(spaces.items(), PENALTIES):
+        for shots in SHOTS:
+            found = _few_shot(values, labels, shots, penalty, seed)
+            for domain, accuracy in zip(DOMAINS, found, strict=True):
+                rows.setdefault(f"{space}, {penalty}, {domain}", {})[f"shots_{shots}"] = accuracy
     return rows
+
+
+def _few_shot(
+    values: Sequence[ndarray], labels: Sequence[ndarray], shots: int, penalty: Penalty, seed: int
+) -> ndarray:
+    """Accuracy on each set but the first, which gives the shots: the same ones to all spaces."""
+    found = []
+    for attribute, draw in product(range(labels[0].shape[1]), range(NUM_DRAWS)):
+        (train, *tests), (said, *truths) = values, [x[:, attribute] for x in labels]
+        rng = np.random.default_rng([seed, attribute, draw, shots])
+        fit, choose = draw_shots(said, shots, rng)
+        probe = fit_probe(train[fit], said[fit], train[choose], said[choose], penalty)
+        found.append([probe.accuracy(*pair) for pair in zip(tests, truths, strict=True)])
+    mean: ndarray = np.mean(found, axis=0)
+    return mean
 
 
 def _componentwise(codes: ndarray, factors: ndarray) -> dict[str, float | None]:

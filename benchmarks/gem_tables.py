@@ -107,6 +107,9 @@ EXTRACTORS = (
 """Either system's factors: before the graph, behind it, and aligned to the scores."""
 COMPONENTS = Variant("components")
 """One run gives all rows of its table: one pair of encoders, unmixed by each method."""
+PROBES = Variant("probes")
+"""One run gives all rows: probes of that pair's features, unmixed or not."""
+SHOTS = (1, 2, 4, 8, 16)
 GRAPH = Variant("graph")
 """One run gives all rows of the graph table: the controls need no training."""
 
@@ -118,6 +121,7 @@ TABLES: dict[str, tuple[Variant, ...]] = {
     "noise": NOISE,
     "interventions": INTERVENTIONS,
     "components": (COMPONENTS,),
+    "probes": (PROBES,),
     "extractors": EXTRACTORS,
 }
 TABLE_WORLDS = {
@@ -128,6 +132,7 @@ TABLE_WORLDS = {
     "noise": ("faces",),
     "interventions": ("faces", "faces_reversed"),
     "components": ("faces", "shapes3d_like"),
+    "probes": ("faces",),
     "extractors": ("faces",),
 }
 
@@ -174,6 +179,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "matched_95",
         "stability",
     ),
+    "probes": tuple(f"shots_{number}" for number in SHOTS),
     "extractors": (*REPRESENTATION, *(f"refined_{name}" for name in RELATIONS[:4]), *COST),
 }
 

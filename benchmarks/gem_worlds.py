@@ -73,16 +73,21 @@ class World:
         return faces.reversed_model() if self.name == "faces_reversed" else faces.MODEL
 
     def draw(
-        self, number: int, seed: int, *, independent: bool = False
+        self,
+        number: int,
+        seed: int,
+        *,
+        independent: bool = False,
+        style: str = faces.DEFAULT_STYLE,
     ) -> tuple[ndarray, Iterator[ndarray]]:
-        """Factors in [0, 1], and the images one by one."""
+        """Factors in [0, 1], and the images one by one; ``style`` is of faces alone."""
         if self.is_grid:
             grid = shapes3d_like.GRID
             correlation = Correlation(() if independent else GRID_PAIRS, SIGMA)
             rows = sample(grid, number, seed, correlation)
             return grid.scaled(rows), draw_rows(GRID_WORLDS[self.name], rows)
         rows = faces.sample_factors(number, seed, independent=independent, model=self.model)
-        return rows.astype(float), faces.render_rows(rows, seed)
+        return rows.astype(float), faces.render_rows(rows, seed, style)
 
     def images(self, number: int, seed: int) -> tuple[DatasetRecipe, ImageSource]:
         """What :meth:`draw` draws, on its way into a data set."""
@@ -120,11 +125,20 @@ def draw_dataset(world: World, folder: Path, number: int, seed: int) -> Path:
     return path
 
 
-def test_set(world: World, folder: Path, number: int, seed: int) -> tuple[ndarray, ndarray]:
-    """Images and factors of a world without its correlations."""
-    path = folder / f"test-{number}.npz"
+def held_out(
+    world: World,
+    folder: Path,
+    number: int,
+    seed: int,
+    *,
+    independent: bool = True,
+    style: str = faces.DEFAULT_STYLE,
+) -> tuple[ndarray, ndarray]:
+    """Images and factors of a world, without its correlations unless told otherwise."""
+    drawn = "" if independent else "-correlated"
+    path = folder / f"test-{number}{drawn}-{style}.npz"
     if not path.exists():
-        factors, images = world.draw(number, TEST_SEED + seed, independent=True)
+        factors, images = world.draw(number, TEST_SEED + seed, independent=independent, style=style)
         np.savez(path, pixels=np.stack(list(images)), factors=factors)
     stored = np.load(path)
     return stored["pixels"], stored["factors"]

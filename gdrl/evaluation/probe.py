@@ -2,10 +2,14 @@
 
 The protocol of linear probes of CLIP (CoOp), as arXiv 2402.06223 uses it: C from seven powers of
 ten by validation accuracy, then eight bisection steps in log10 C around the best one.
+
+That protocol penalises the square of the weights, which no rotation changes: components of one
+whitening are probed alike, independent or not. A penalty on their size tells them apart.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -17,6 +21,12 @@ GRID = tuple(10.0**power for power in (6, 4, 2, 0, -2, -4, -6))
 NUM_BISECTIONS = 8
 MAX_ITERATIONS = 1_000
 MAX_VALIDATION_SHOTS = 4
+
+Penalty = Literal["l2", "l1"]
+SOLVERS: Final[dict[Penalty, dict[str, Any]]] = {
+    "l2": {"max_iter": MAX_ITERATIONS},
+    "l1": {"l1_ratio": 1.0, "solver": "liblinear", "max_iter": MAX_ITERATIONS, "random_state": 0},
+}
 
 Features = Float[np.ndarray, "row feature"]
 Labels = Int64[np.ndarray, " row"]
@@ -35,7 +45,9 @@ class Probe:
         ``classes`` are those that a shifted domain has, where it lacks some: no other is given as
         an answer (ImageNet-A and -R have 200 of 1,000).
         """
-        scores = self.model.predict_log_proba(features)
+        scores = self.model.decision_function(features)
+        if scores.ndim == 1:
+            scores = np.stack([-scores, scores], axis=1)
         if classes:
             scores[:, ~np.isin(self.model.classes_, list(classes))] = -np.inf
         return float((self.model.classes_[scores.argmax(axis=1)] == labels).mean())
@@ -46,10 +58,12 @@ def fit_probe(
     labels: Labels,
     held_out: Float[np.ndarray, "held_out feature"],
     held_out_labels: Int64[np.ndarray, " held_out"],
+    penalty: Penalty = "l2",
 ) -> Probe:
     """Fit on the one, choose C by accuracy on the other.
 
-    A tie goes to the largest C of the grid, then to the smaller of two, as in CoOp's code.
+    A tie goes to the largest C of the grid, then to the smaller of two, as in CoOp's code. With
+    ``l1`` there are two classes, and the intercept is penalised like a weight.
 
     Raises:
         DataError: fewer than two classes.
@@ -58,7 +72,7 @@ def fit_probe(
         raise DataError("a probe needs rows of at least two classes")
 
     def at(power: float) -> tuple[float, Probe]:
-        model = LogisticRegression(C=10.0**power, max_iter=MAX_ITERATIONS).fit(features, labels)
+        model = LogisticRegression(C=10.0**power, **SOLVERS[penalty]).fit(features, labels)
         probe = Probe(model, 10.0**power)
         return probe.accuracy(held_out, held_out_labels), probe
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from gdrl.errors import DataError
-from gdrl.evaluation.probe import draw_shots, fit_probe
+from gdrl.evaluation.probe import Penalty, draw_shots, fit_probe
 
 
 @pytest.fixture
@@ -41,6 +41,22 @@ def test_noise_wants_a_stronger_penalty_than_the_weakest(rng) -> None:
     unpenalised = LogisticRegression(C=1e6, max_iter=1_000).fit(features[:40], labels[:40])
     chosen = probe.accuracy(features[40:300], labels[40:300])
     assert chosen >= unpenalised.score(features[40:300], labels[40:300])
+
+
+def test_no_rotation_tells_from_another_by_squares_and_one_does_by_sizes(rng) -> None:
+    """The label is one of 12 independent features, which a rotation spreads over all."""
+    features = rng.choice([-1.0, 1.0], (2_000, 12)) + 0.2 * rng.standard_normal((2_000, 12))
+    labels = (features[:, 3] > 0).astype(np.int64)
+    rotated = features @ np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    draws = [draw_shots(labels, 4, rng) for _ in range(10)]
+
+    def accuracy(rows: np.ndarray, penalty: Penalty) -> float:
+        probes = [fit_probe(rows[a], labels[a], rows[b], labels[b], penalty) for a, b in draws]
+        return float(np.mean([probe.accuracy(rows, labels) for probe in probes]))
+
+    assert accuracy(features, "l2") == pytest.approx(accuracy(rotated, "l2"), abs=0.005)
+    assert accuracy(features, "l1") > accuracy(rotated, "l1") + 0.05
+    assert accuracy(features, "l1") > accuracy(features, "l2") + 0.05
 
 
 def test_a_domain_that_lacks_classes_answers_with_the_others(rng) -> None:
