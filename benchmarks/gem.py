@@ -13,9 +13,9 @@ embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
 Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
 trained models are found again below --work by what they were made of. Processes that share a
-table by seeds take an --out each; --print reads both, one after the other in one file. Images and answers are made
-before the rows, in processes of their own. ``peak_mb`` is that of a row's process, imports and
-images included, the MLLM not; cost is CPU time.
+table's seeds (--first-seed) take an --out each; --print reads what is joined into one. Images and
+answers are made before the rows, in processes of their own. ``peak_mb`` is that of a row's process,
+imports and images included, the MLLM not; cost is CPU time.
 """
 
 import argparse
@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, help="of each table's own (all)")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0, help="to share a table out")
+    parser.add_argument("--first-seed", type=int, default=0, help="of --seeds, one after the other")
     parser.add_argument("--images", type=int, default=8_000, help="training images of a world")
     parser.add_argument("--test-images", type=int, default=2_000)
     parser.add_argument("--fd-images", type=int, default=1_000, help="of fd_efflite0; 0 skips it")
