@@ -12,8 +12,8 @@ graph against the population, edits by a reader trained on other images. ``faces
 embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
 Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
-trained models are found again below --work by what they were made of. Processes that share a
-table's seeds (--first-seed) take an --out each; --print reads what is joined into one. Images and
+trained models are found again below --work by what they were made of. Processes that share out
+rows (--rows, --first-seed) take an --out each; --print reads what is joined into one. Images and
 answers are made before the rows, in processes of their own. ``peak_mb`` is that of a row's process,
 imports and images included, the MLLM not; cost is CPU time.
 """
@@ -37,6 +37,7 @@ from gdrl.config import Recipe, TrainRecipe
 from gdrl.settings import load
 
 RECIPES = Path(__file__).parents[1] / "jobs/recipes"
+ROWS = sorted({variant.name for variants in TABLES.values() for variant in variants})
 
 
 @dataclass(frozen=True)
@@ -251,12 +252,14 @@ def tasks_of(options: argparse.Namespace) -> list[Task]:
     """Every run, in an order that completes one seed after another."""
     budget = Budget(**{name: getattr(options, name) for name in Budget.__dataclass_fields__})
     seeds = range(options.first_seed, options.first_seed + options.seeds)
+    names = {variant.name for table in options.tables for variant in TABLES[table]}
     return [
         Task(table, variant.name, world, seed, budget)
         for seed, table in product(seeds, options.tables)
         for world in TABLE_WORLDS[table]
         if world in (options.worlds or TABLE_WORLDS[table])
         for variant in TABLES[table]
+        if variant.name in (options.rows or names)
     ]
 
 
@@ -295,6 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, help="of each table's own (all)")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help="of these (all)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0, help="of --seeds, one after the other")
     parser.add_argument("--images", type=int, default=8_000, help="training images of a world")
@@ -311,7 +315,8 @@ def main() -> None:
     tasks = tasks_of(options)
     if not tasks:
         parser.error(
-            "no table that --tables names has a world that --worlds names, or --seeds is 0"
+            "no table that --tables names has a world that --worlds names and a row that --rows "
+            "names, or --seeds is 0"
         )
     if not options.print:
         print(f"budget: {json.dumps(asdict(tasks[0].budget))}")

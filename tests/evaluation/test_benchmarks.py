@@ -1,5 +1,6 @@
 """What the scripts in benchmarks/ can get wrong without anyone noticing."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -38,6 +39,29 @@ def test_worlds_that_no_table_has_are_refused(repository: Path) -> None:
     without = run(gem, "--tables", "noise", "--worlds", "shapes3d_like")
     assert without.returncode == 2
     assert "no table that --tables names has a world that --worlds names" in without.stderr
+    elsewhere = run(gem, "--tables", "noise", "--rows", "gem_paper")
+    assert elsewhere.returncode == 2
+    assert "and a row that --rows names" in elsewhere.stderr
+
+
+def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path: Path) -> None:
+    """``--print`` shows what a file has of the runs that are asked for."""
+    gem, out = repository / "benchmarks/gem.py", tmp_path / "gem.jsonl"
+    budget = dict.fromkeys(("images", "test_images", "fd_images", "scored"), 1) | dict.fromkeys(
+        ("vae_steps", "disgraph_steps", "reader_steps"), 1
+    )
+    for seed, variant in ((3, "gem_paper"), (3, "beta_vae"), (4, "beta_vae")):
+        task = {"table": "main", "variant": variant, "world": "faces", "seed": seed}
+        record = {**task, "task": {**task, "budget": budget}, "rows": {variant: {"mig": seed / 10}}}
+        with out.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+    options = [f"--{name.replace('_', '-')}=1" for name in budget]
+    shown = run(
+        gem, "--print", "--tables", "main", "--rows", "beta_vae", "--seeds", "1",
+        "--first-seed", "4", "--out", str(out), *options,
+    )  # fmt: skip
+    assert "| faces | beta_vae | 0.400 | 1 |" in shown.stdout
+    assert "gem_paper" not in shown.stdout
 
 
 def test_a_row_says_how_many_images_are_scored(repository: Path) -> None:
