@@ -172,10 +172,10 @@ def probe_rows(bench: Any) -> dict[str, dict[str, float]]:
     """
     encoders = load_encoders(bench.encoders(bench.recipe(ICA), ICA))
     table = load_images(bench.dataset, "train")
-    budget, seed = bench.task.budget, bench.task.seed
-    of_task = (bench.world, bench.folder, budget.test_images, seed)
-    drawn = [held_out(*of_task, **shift) for shift in DOMAINS.values()]
-    sets = [(table.pixels, _labels(bench, table.ids)), *drawn]
+    world, folder = bench.world, bench.folder
+    number, seed = bench.task.budget.test_images, bench.task.seed
+    sets = [(table.pixels, _labels(bench, table.ids))]
+    sets += [held_out(world, folder, number, seed, **shift) for shift in DOMAINS.values()]
     features = [features_of(encoders, pixels) for pixels, _ in sets]
     spaces = {"raw": features}
     for method, fit, _ in _unmixings(bench):
