@@ -252,14 +252,13 @@ def tasks_of(options: argparse.Namespace) -> list[Task]:
     """Every run, in an order that completes one seed after another."""
     budget = Budget(**{name: getattr(options, name) for name in Budget.__dataclass_fields__})
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    names = {variant.name for table in options.tables for variant in TABLES[table]}
     return [
         Task(table, variant.name, world, seed, budget)
         for seed, table in product(seeds, options.tables)
         for world in TABLE_WORLDS[table]
         if world in (options.worlds or TABLE_WORLDS[table])
         for variant in TABLES[table]
-        if variant.name in (options.rows or names)
+        if variant.name in (options.rows or ROWS)
     ]
 
 

@@ -141,7 +141,7 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
 def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
     """Features as they come, and unmixed: by ICA, and as many by its controls."""
     pixels, factors = bench.test
-    features = features_of(load_encoders(bench.encoders(bench.recipe(ICA), ICA)), pixels)
+    features = features_of(load_encoders(_pairs(bench)), pixels)
     rows = {"raw": _componentwise(features.astype(np.float64), factors)}
     for method, fit, unmixed in _unmixings(bench):
         rows[method] = _componentwise(fit.transform(features), factors)
@@ -152,14 +152,18 @@ def component_rows(bench: Any) -> dict[str, dict[str, float | None]]:
     return rows
 
 
+def _pairs(bench: Any) -> Path:
+    folder: Path = bench.encoders(bench.recipe(ICA), ICA)
+    return folder
+
+
 def _unmixings(bench: Any) -> Iterator[tuple[str, Unmixing, Unmixed]]:
     """Of the features of all training images: by ICA, and as many components by its controls."""
-    recipe = bench.recipe(ICA)
-    encoded = read_encoded(bench.encoders(recipe, ICA), load_images(bench.dataset, "train"))
-    number = 0
+    encoded = read_encoded(_pairs(bench), load_images(bench.dataset, "train"))
+    recipe, number = bench.recipe(ICA).unmixing, 0
     for method in ("ica", "varimax", "pca", "random_rotation"):
         changed = {"method": method, "num_components": number}
-        fit, unmixed = unmix(encoded, recipe.unmixing.model_copy(update=changed))
+        fit, unmixed = unmix(encoded, recipe.model_copy(update=changed))
         number = unmixed.num_components
         yield method, fit, unmixed
 
@@ -170,7 +174,7 @@ def probe_rows(bench: Any) -> dict[str, dict[str, float]]:
     Shots are of the training images. They are tested where nothing differs, where the correlations
     are gone, and where the style of drawing is another.
     """
-    encoders = load_encoders(bench.encoders(bench.recipe(ICA), ICA))
+    encoders = load_encoders(_pairs(bench))
     table = load_images(bench.dataset, "train")
     world, folder = bench.world, bench.folder
     number, seed = bench.task.budget.test_images, bench.task.seed

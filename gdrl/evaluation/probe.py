@@ -62,14 +62,17 @@ def fit_probe(
 ) -> Probe:
     """Fit on the one, choose C by accuracy on the other.
 
-    A tie goes to the largest C of the grid, then to the smaller of two, as in CoOp's code. With
-    ``l1`` there are two classes, and the intercept is penalised like a weight.
+    A tie goes to the largest C of the grid, then to the smaller of two, as in CoOp's code. ``l1``
+    tells two classes apart, and penalises the intercept like a weight.
 
     Raises:
-        DataError: fewer than two classes.
+        DataError: fewer than two classes, or with ``l1`` more.
     """
-    if len(np.unique(labels)) < 2:
+    classes = len(np.unique(labels))
+    if classes < 2:
         raise DataError("a probe needs rows of at least two classes")
+    if penalty == "l1" and classes > 2:
+        raise DataError(f"penalty l1 tells two classes apart, not {classes}; take l2")
 
     def at(power: float) -> tuple[float, Probe]:
         model = LogisticRegression(C=10.0**power, **SOLVERS[penalty]).fit(features, labels)

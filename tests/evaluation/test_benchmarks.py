@@ -47,9 +47,8 @@ def test_worlds_that_no_table_has_are_refused(repository: Path) -> None:
 def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path: Path) -> None:
     """``--print`` shows what a file has of the runs that are asked for."""
     gem, out = repository / "benchmarks/gem.py", tmp_path / "gem.jsonl"
-    budget = dict.fromkeys(("images", "test_images", "fd_images", "scored"), 1) | dict.fromkeys(
-        ("vae_steps", "disgraph_steps", "reader_steps"), 1
-    )
+    steps = ("vae_steps", "disgraph_steps", "reader_steps")
+    budget = dict.fromkeys(("images", "test_images", "fd_images", "scored", *steps), 1)
     for seed, variant in ((3, "gem_paper"), (3, "beta_vae"), (4, "beta_vae")):
         task = {"table": "main", "variant": variant, "world": "faces", "seed": seed}
         record = {**task, "task": {**task, "budget": budget}, "rows": {variant: {"mig": seed / 10}}}

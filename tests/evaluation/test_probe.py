@@ -81,3 +81,6 @@ def test_what_cannot_be_probed_is_refused(rng) -> None:
     one = np.zeros(4, dtype=np.int64)
     with pytest.raises(DataError, match="at least two classes"):
         fit_probe(np.zeros((4, 2)), one, np.zeros((4, 2)), one)
+    features, labels = clusters(rng, 100, noise=0.1)
+    with pytest.raises(DataError, match="penalty l1 tells two classes apart, not 4; take l2"):
+        fit_probe(features, labels, features, labels, "l1")
