@@ -118,7 +118,7 @@ class DisGraphRecipe(TrainRecipe):
     batch_size: PositiveInt = 32
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
     """Share of the batch drawn from the scored images, for the alignment term."""
-    learning_rate: PositiveFloat = 1.5e-3
+    learning_rate: PositiveFloat = 2e-3
     num_layers: Annotated[int, Field(ge=0)] = 1
     """Directed GCN layers on top of the residual ``adjacency.T @ z`` (GEM, section 3.3); 0 leaves
     the residual alone."""
@@ -130,12 +130,9 @@ class DisGraphRecipe(TrainRecipe):
     """Weight of the KL: the paper's lambda_dis times beta (sections 3.1 and 3.4)."""
     alignment_weight: NonNegativeFloat = 100.0
     """Weight of the score-guided alignment; 0 is the purely unsupervised variant."""
-    independence_weight: NonNegativeFloat = 20.0
-    """Weight of the squared covariances between free latents and aligned attributes: what a free
-    latent tells of an attribute, the decoder will read there."""
     intervention_weight: NonNegativeFloat = 100.0
     """Weight of the demand that an image drawn with an attribute set is read as having it. Without
-    this and the one before, moving a latent showed its attribute for 6 of 12; with both, 12."""
+    it, moving a latent showed its attribute for 6 of 12; with it, 12."""
     contrastive_weight: NonNegativeFloat = 0.1
     """Weight of the label-free graph refinement (two views, NT-Xent over nodes; SUBLIME)."""
     prior_weight: NonNegativeFloat = 100.0

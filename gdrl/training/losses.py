@@ -79,16 +79,6 @@ def alignment(
     return (certainty * errors).sum() / len(scores)
 
 
-def covariance(
-    codes: Float[Tensor, "batch free"], attributes: Float[Tensor, "batch attribute"]
-) -> Float[Tensor, "free attribute"]:
-    """Covariances of latents with attributes, the attributes scaled to standard deviation 1."""
-    given = attributes - attributes.mean(dim=0)
-    given = given / given.std(dim=0).clamp(min=0.1)
-    products = (codes - codes.mean(dim=0)).T @ given  # half precision under autocast
-    return products.float() / len(codes)
-
-
 def prior_pull(
     edges: Float[Tensor, "node node"],
     prior: Float[Tensor, "node node"],

@@ -27,10 +27,8 @@ from gdrl.training.annotations import (
     refined_graph,
 )
 from gdrl.training.joint import Batch, JointObjective, draw_view
-from tests.training.processes import run_ranks
 from tests.training.squares import ATTRIBUTES, write_scores
 
-COVARIANCE_WORKER = Path(__file__).parent / "covariance_worker.py"
 LATENT_DIM = 6
 RECIPE = DisGraphRecipe(
     steps=4, batch_size=16, scored_per_batch=8, precision="fp32", adversarial_weight=0.0
@@ -252,6 +250,22 @@ def test_a_collapsed_latent_keeps_finite_levels_and_no_strength(job, reports, in
     assert abs(rows[2]["present"] - rows[2]["absent"]) == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_pixels_teach_an_attribute_latent_how_precise_to_be_and_not_what_to_say(measured) -> None:
+    model = objective(RECIPE, measured)
+    assert model.carries.tolist() == [True, True, False, False, False, False]
+    mean, logvar = torch.zeros(2, 4, LATENT_DIM).requires_grad_()
+    for opening in (0.0, 0.5):
+        shown = model._shown(mean, logvar, replace(batch(), opening=opening))
+        taught, precision = torch.autograd.grad(shown.square().sum(), (mean, logvar))
+        assert (taught[:, :2] == 0).all()
+        assert (precision[:, :2] != 0).all()
+        assert ((taught[:, 2:] != 0) == bool(opening)).all()
+    without_scores = objective(UNSUPERVISED, measured)
+    shown = without_scores._shown(mean, logvar, replace(batch(), opening=0.0))
+    (taught,) = torch.autograd.grad(shown.square().sum(), mean)
+    assert (taught != 0).all()
+
+
 def test_only_decoder_and_graph_learn_from_interventions(measured) -> None:
     torch.manual_seed(0)
     model = GraphVae(LATENT_DIM, num_layers=1)
@@ -273,17 +287,11 @@ def test_zero_3_is_refused(job, inputs, recipe) -> None:
 
 
 def test_parts_of_a_batch_are_refused_to_terms_that_average_over_steps(job, inputs) -> None:
-    averaging = r"independence_weight and recipe\.disgraph\.contrastive_weight > 0"
+    averaging = r"recipe\.disgraph\.contrastive_weight > 0"
     with pytest.raises(ConfigError, match=averaging + r".*scale\.disgraph\.accumulation_steps = 1"):
         disgraph.train(job(RECIPE, parts=2, **inputs))
-    off = {"independence_weight": 0.0, "contrastive_weight": 0.0}
+    off = {"contrastive_weight": 0.0}
     disgraph.train(job(RECIPE.model_copy(update=off), parts=2, **inputs))
-
-
-def test_all_ranks_keep_one_covariance(tmp_path: Path) -> None:
-    first, second = run_ranks(COVARIANCE_WORKER, 2, tmp_path)
-    assert any(first)
-    assert first == second
 
 
 def test_contrast_is_computed_in_full_precision(measured) -> None:
