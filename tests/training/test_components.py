@@ -132,7 +132,7 @@ def test_our_encoder_learns_the_components_of_a_model_that_is_not_ours(
     test = load_images(dataset, "test")
     codes = Representation.load(published).encode(test.pixels)
     truth = np.stack([test.factors["red"], test.factors["left"]], axis=1)
-    assert mcc(codes[:, :2], truth) > 0.95
+    assert mcc(codes[:, :2], truth) > 0.9
     imitation = [metrics["imitation"] for _, metrics in reports.rows]
     assert imitation[-1] < 0.2, "of two components of variance 1"
 
