@@ -290,8 +290,8 @@ def test_parts_of_a_batch_are_refused_to_terms_that_average_over_steps(job, inpu
     averaging = r"recipe\.disgraph\.contrastive_weight > 0"
     with pytest.raises(ConfigError, match=averaging + r".*scale\.disgraph\.accumulation_steps = 1"):
         disgraph.train(job(RECIPE, parts=2, **inputs))
-    off = {"contrastive_weight": 0.0}
-    disgraph.train(job(RECIPE.model_copy(update=off), parts=2, **inputs))
+    recipe = RECIPE.model_copy(update={"contrastive_weight": 0.0})
+    disgraph.train(job(recipe, parts=2, **inputs))
 
 
 def test_contrast_is_computed_in_full_precision(measured) -> None:
