@@ -1,16 +1,17 @@
 """FastICA over blocks of memory-mapped rows against scikit-learn's: seconds and memory at one MCC.
 
     OMP_NUM_THREADS=1 python benchmarks/ica.py                      # 100,000 x 64: seconds
-    OMP_NUM_THREADS=2 python benchmarks/ica.py --rows 1000000 --features 512
+    OMP_NUM_THREADS=2 python benchmarks/ica.py --rows 1000000 --features 512 --float64
 
 Independent Laplace sources, mixed by a Gaussian matrix into as many float32 features, written to a
 file once (2 GB at 10^6 x 512). Both sides whiten onto all directions and stop at tolerance 1e-4;
 each runs in a process of its own, scikit-learn on the file read into memory, since it copies what
-is mapped; at 10^6 x 512 it overflows in float32 and ends in its error, after the first row is
-printed. ``--solver eigh`` is scikit-learn's faster whitening for many rows, ``svd`` its default.
-MCC is of the first 20,000 rows' components with their sources. Seconds are of the CPU, which a busy
-machine distorts least; wall seconds stand beside them. Prints a table; the last line is one JSON
-object, where ``vs_sklearn`` is scikit-learn's CPU seconds over ours.
+is mapped. At 10^6 x 512 it overflows in float32 and ends in its error, after the first row is
+printed; ``--float64`` gives it the same numbers in twice the memory. ``--solver eigh`` is its
+faster whitening for many rows, ``svd`` its default. MCC is of the first 20,000 rows' components
+with their sources. Seconds are of the CPU, which a busy machine distorts least; wall seconds stand
+beside them. Prints a table; the last line is one JSON object, where ``vs_sklearn`` is
+scikit-learn's CPU seconds over ours.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def blocked(path: Path, seed: int) -> tuple[Callable[[np.ndarray], np.ndarray], 
 
 
 def scikit_learn(
-    path: Path, seed: int, solver: str
+    path: Path, seed: int, solver: str, precision: str
 ) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
     """scikit-learn's, on the file read into memory."""
     from sklearn.decomposition import FastICA
@@ -83,7 +84,7 @@ def scikit_learn(
         tol=TOLERANCE,
         max_iter=MAX_ITERATIONS,
         random_state=seed,
-    ).fit(np.load(path))
+    ).fit(np.load(path).astype(precision, copy=False))
     return fitted.transform, fitted.n_iter_
 
 
@@ -117,13 +118,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--solver", choices=["eigh", "svd"], default="eigh")
+    parser.add_argument(
+        "--float64",
+        dest="precision",
+        action="store_const",
+        const="float64",
+        default="float32",
+        help="what scikit-learn computes in (float32)",
+    )
     parser.add_argument("--folder", type=Path, help="where the features lie meanwhile (/tmp)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gdrl-ica-", dir=options.folder) as name:
         path = draw(options.rows, options.features, Path(name))
         fits: dict[str, Fit] = {
             "blocked": blocked,
-            "scikit-learn": partial(scikit_learn, solver=options.solver),
+            "scikit-learn": partial(
+                scikit_learn, solver=options.solver, precision=options.precision
+            ),
         }
         sides: dict[str, Record] = {}
         for side, fit in fits.items():
@@ -132,7 +143,9 @@ def main() -> None:
                 print(f"| FastICA | {' | '.join(record)} |\n|{'---|' * (len(record) + 1)}")
             print(f"| {side} | {' | '.join(map(str, record.values()))} |", flush=True)
     ratio = sides["scikit-learn"]["cpu_seconds"] / sides["blocked"]["cpu_seconds"]
-    settings = {name: getattr(options, name) for name in ("rows", "features", "solver")}
+    settings = {
+        name: getattr(options, name) for name in ("rows", "features", "solver", "precision")
+    }
     print(
         json.dumps({"benchmark": "ica", **settings, "vs_sklearn": round(ratio, 2), "sides": sides})
     )
