@@ -11,8 +11,9 @@ set of images and answers; representation is judged on an *uncorrelated* draw of
 graph against the population, edits by a reader trained on other images. ``faces`` is scored by the
 embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
-Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, and
-trained models are found again below --work by what they were made of. Processes that share out
+Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, also
+where another table has the same row, and trained models are found again below --work by what they
+were made of. Processes that share out
 rows (--rows, --first-seed) take an --out each; --print reads what is joined into one. Images and
 answers are made before the rows, in processes of their own. ``peak_mb`` is that of a row's process,
 imports and images included, the MLLM not; cost is CPU time.
@@ -25,12 +26,20 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gem_tables import TABLE_WORLDS, TABLES, WORLDS, Record, Variant, print_tables  # type: ignore[import-not-found]
+from gem_tables import (  # type: ignore[import-not-found]
+    MODELS,
+    TABLE_WORLDS,
+    TABLES,
+    WORLDS,
+    Record,
+    Variant,
+    print_tables,
+)
 from published import published  # type: ignore[import-not-found]
 
 from gdrl.config import Recipe, TrainRecipe
@@ -268,8 +277,27 @@ def finished(out: Path) -> dict[str, Record]:
     return {json.dumps(r["task"], sort_keys=True): r for r in map(json.loads, lines)}
 
 
+def same_row(task: Task, done: Mapping[str, Record]) -> Record | None:
+    """What another table has of the same model, if both measure models alike."""
+    if task.table not in MODELS:
+        return None
+    keys = (replace(task, table=table).key() for table in MODELS)
+    return next((done[key] for key in keys if key in done), None)
+
+
 def complete(tasks: list[Task], options: argparse.Namespace) -> None:
     """Run what is missing, each row in a fresh process, and write it down as it ends."""
+
+    def write(task: Task, record: Record) -> None:
+        record |= {"task": asdict(task)}
+        record |= {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
+        with options.out.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    done = finished(options.out)
+    for task in tasks:
+        if task.key() not in done and (found := same_row(task, done)):
+            write(task, dict(found))
     done = finished(options.out)
     missing = [task for task in tasks if task.key() not in done]
     print(f"{len(tasks) - len(missing)} of {len(tasks)} runs are in {options.out}")
@@ -278,12 +306,10 @@ def complete(tasks: list[Task], options: argparse.Namespace) -> None:
     for task in missing:
         start = time.perf_counter()
         record = in_a_process_of_its_own(run, task, options.work)
-        record |= {"task": asdict(task), "wall_seconds": time.perf_counter() - start}
-        record |= {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
-        with options.out.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        print(f"{task.table} {task.world} {task.variant} seed {task.seed}: ", end="")
-        print(f"{record['wall_seconds']:.0f} s", flush=True)
+        seconds = time.perf_counter() - start
+        write(task, record | {"wall_seconds": seconds})
+        what = f"{task.table} {task.world} {task.variant} seed {task.seed}"
+        print(f"{what}: {seconds:.0f} s", flush=True)
 
 
 def in_a_process_of_its_own(work: Callable[..., Any], *arguments: object) -> Any:

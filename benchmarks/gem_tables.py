@@ -124,6 +124,8 @@ TABLES: dict[str, tuple[Variant, ...]] = {
     "probes": (PROBES,),
     "extractors": EXTRACTORS,
 }
+MODELS = ("main", "ablations", "scored", "noise", "extractors")
+"""Tables that measure a model the same way: a row of one name is one model in all of them."""
 TABLE_WORLDS = {
     "main": ("faces", "shapes3d_like"),
     "graph": WORLDS,

@@ -62,6 +62,21 @@ def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path:
     assert "| faces | beta_vae | 0.400 | 1 |" in shown.stdout
     assert "gem_paper" not in shown.stdout
 
+    joined = run(
+        gem, "--tables", "extractors", "--rows", "beta_vae", "--seeds", "1",
+        "--first-seed", "4", "--out", str(out), "--work", str(tmp_path / "work"), *options,
+    )  # fmt: skip
+    assert "1 of 1 runs are in" in joined.stdout, "main's row is the same model"
+    assert "| faces | beta_vae | 0.400 | 1 |" in joined.stdout
+
+
+def test_a_row_of_one_name_is_one_model(repository: Path) -> None:
+    """A run of one table stands in for that of another."""
+    tables = runpy.run_path(str(repository / "benchmarks/gem_tables.py"))
+    rows = [variant for name in tables["MODELS"] for variant in tables["TABLES"][name]]
+    assert len({row.name for row in rows}) < len(rows)
+    assert all(one == other for one in rows for other in rows if one.name == other.name)
+
 
 def test_a_row_says_how_many_images_are_scored(repository: Path) -> None:
     tables = runpy.run_path(str(repository / "benchmarks/gem_tables.py"))
