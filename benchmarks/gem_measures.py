@@ -119,8 +119,10 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
         graph = build_graph(levels, bench.world.names, **{**settings, **changes})
         return relations(graph.adjacency, truth, (graph.lower, graph.upper))
 
+    drawn = bench.graph(recipe, bench.scores(recipe, GUIDED)).drawn_weights
     rows = {
         "mllm": built(scores.levels),
+        "mllm_drawn": relations(drawn, truth),
         "mllm_somers_d": built(scores.levels, measure="somers_d"),
         "mllm_spearman": built(scores.levels, measure="spearman"),
         "labels": built(_labels(bench, scores.ids)),

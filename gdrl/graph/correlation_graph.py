@@ -89,6 +89,14 @@ class CorrelationGraph:
         drawn: Bool[np.ndarray, "attribute attribute"] = (self.lower > 0) | (self.upper < 0)
         return drawn
 
+    @property
+    def drawn_weights(self) -> Float[np.ndarray, "attribute attribute"]:
+        """Weights of the drawn edges; 0 where the interval holds 0."""
+        weights: Float[np.ndarray, "attribute attribute"] = np.where(
+            self.drawn, self.adjacency, 0.0
+        )
+        return weights
+
     def edges(self) -> list[Edge]:
         """The drawn edges, strongest first."""
         edges = [self._edge(int(i), int(j)) for i, j in np.argwhere(self.drawn)]

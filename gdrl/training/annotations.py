@@ -116,7 +116,7 @@ def edge_prior(
     target, confidence = torch.zeros(size, size), torch.zeros(size, size)
     at = np.ix_(assignment.latents, assignment.latents)
     width = graph.upper[rows] - graph.lower[rows]
-    target[at] = torch.from_numpy(np.where(graph.drawn[rows], graph.adjacency[rows], 0.0)).float()
+    target[at] = torch.from_numpy(graph.drawn_weights[rows]).float()
     confidence[at] = torch.from_numpy(np.clip(1 - width, 0, 1)).float()
     confidence.fill_diagonal_(0)
     return target, confidence

@@ -78,7 +78,8 @@ def figures(storage: Path) -> dict[str, float | None]:
 
 
 def test_show_prints_the_figures(figures: dict[str, float | None]) -> None:
-    for name in ("edge_auroc", "sign_accuracy", "matched_attributes", "mse_ratio", "mig"):
+    names = "edge_auroc", "sign_accuracy", "drawn_weight_error", "refined_weight_error"
+    for name in (*names, "matched_attributes", "mse_ratio", "mig"):
         assert figures[name] is not None, name
 
 

@@ -35,6 +35,7 @@ def test_edges_are_those_whose_interval_excludes_zero_strongest_first(
     first = graph.edges()[0]
     assert (first.lower, first.upper, first.support) == (-0.6, -0.4, 100.0)
     assert np.argwhere(graph.drawn).tolist() == [[0, 1], [1, 0], [2, 0]]
+    assert graph.drawn_weights.tolist() == [[0, 0.3, 0], [0.2, 0, 0], [-0.5, 0, 0]]
 
 
 def test_json_round_trip(graph: CorrelationGraph, tmp_path: Path) -> None:
