@@ -13,10 +13,9 @@ embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
 Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, also
 where another table has the same row, and trained models are found again below --work by what they
-were made of. Processes that share out
-rows (--rows, --first-seed) take an --out each; --print reads what is joined into one. Images and
-answers are made before the rows, in processes of their own. ``peak_mb`` is that of a row's process,
-imports and images included, the MLLM not; cost is CPU time.
+were made of. Processes that share out rows (--rows, --first-seed) take an --out each; --print reads
+what is joined into one. Images and answers are made before the rows, in processes of their own.
+``peak_mb`` is that of a row's process, imports and images included, the MLLM not; cost is CPU time.
 """
 
 import argparse
@@ -289,15 +288,14 @@ def complete(tasks: list[Task], options: argparse.Namespace) -> None:
     """Run what is missing, each row in a fresh process, and write it down as it ends."""
 
     def write(task: Task, record: Record) -> None:
-        record |= {"task": asdict(task)}
-        record |= {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
+        said = {name: getattr(task, name) for name in ("table", "variant", "world", "seed")}
         with options.out.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({**record, "task": asdict(task), **said}) + "\n")
 
     done = finished(options.out)
     for task in tasks:
         if task.key() not in done and (found := same_row(task, done)):
-            write(task, dict(found))
+            write(task, found)
     done = finished(options.out)
     missing = [task for task in tasks if task.key() not in done]
     print(f"{len(tasks) - len(missing)} of {len(tasks)} runs are in {options.out}")

@@ -115,14 +115,16 @@ def graph_rows(bench: Any) -> dict[str, dict[str, float | None]]:
     settings, truth = recipe.graph.measurement, bench.world.truth()
     scores = read_scores(bench.scores(recipe, GUIDED))
 
+    def measured(levels: ndarray, **changes: object) -> CorrelationGraph:
+        return build_graph(levels, bench.world.names, **{**settings, **changes})
+
     def built(levels: ndarray, **changes: object) -> dict[str, float | None]:
-        graph = build_graph(levels, bench.world.names, **{**settings, **changes})
+        graph = measured(levels, **changes)
         return relations(graph.adjacency, truth, (graph.lower, graph.upper))
 
-    drawn = bench.graph(recipe, bench.scores(recipe, GUIDED)).drawn_weights
     rows = {
         "mllm": built(scores.levels),
-        "mllm_drawn": relations(drawn, truth),
+        "mllm_drawn": relations(measured(scores.levels).drawn_weights, truth),
         "mllm_somers_d": built(scores.levels, measure="somers_d"),
         "mllm_spearman": built(scores.levels, measure="spearman"),
         "labels": built(_labels(bench, scores.ids)),

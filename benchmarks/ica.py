@@ -1,14 +1,14 @@
 """FastICA over blocks of memory-mapped rows against scikit-learn's: seconds and memory at one MCC.
 
     OMP_NUM_THREADS=1 python benchmarks/ica.py                      # 100,000 x 64: seconds
-    OMP_NUM_THREADS=2 python benchmarks/ica.py --rows 1000000 --features 512 --float64
+    OMP_NUM_THREADS=2 python benchmarks/ica.py --rows 1000000 --features 512 --precision float64
 
 Independent Laplace sources, mixed by a Gaussian matrix into as many float32 features, written to a
 file once (2 GB at 10^6 x 512). Both sides whiten onto all directions and stop at tolerance 1e-4;
 each runs in a process of its own, scikit-learn on the file read into memory, since it copies what
 is mapped. At 10^6 x 512 it overflows in float32 and ends in its error, after the first row is
-printed; ``--float64`` gives it the same numbers in twice the memory. ``--solver eigh`` is its
-faster whitening for many rows, ``svd`` its default. MCC is of the first 20,000 rows' components
+printed; ``--precision float64`` gives it the same numbers in twice the memory. ``--solver eigh`` is
+its faster whitening for many rows, ``svd`` its default. MCC is of the first 20,000 rows' components
 with their sources. Seconds are of the CPU, which a busy machine distorts least; wall seconds stand
 beside them. Prints a table; the last line is one JSON object, where ``vs_sklearn`` is
 scikit-learn's CPU seconds over ours.
@@ -118,14 +118,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--solver", choices=["eigh", "svd"], default="eigh")
-    parser.add_argument(
-        "--float64",
-        dest="precision",
-        action="store_const",
-        const="float64",
-        default="float32",
-        help="what scikit-learn computes in (float32)",
-    )
+    precisions = "float32", "float64"
+    parser.add_argument("--precision", choices=precisions, default="float32", help="scikit-learn's")
     parser.add_argument("--folder", type=Path, help="where the features lie meanwhile (/tmp)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gdrl-ica-", dir=options.folder) as name:

@@ -2,7 +2,8 @@
 
 Whitened rows are never stored: rotation and whitening fold into one matrix. Iterations start on a
 few rows, taken evenly, and go on to more once they stand still there; the last ones see all rows,
-where one or two remain to be made, since the fixed point is approached quadratically.
+where few remain to be made, since the fixed point is approached quadratically. That takes a start
+of about as many rows as components squared; 512 components on 125,000 rows gain nothing by it.
 """
 
 import numpy as np
