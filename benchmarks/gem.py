@@ -11,10 +11,11 @@ set of images and answers; representation is judged on an *uncorrelated* draw of
 graph against the population, edits by a reader trained on other images. ``faces`` is scored by the
 embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
 
-Each finished run is a JSON line of --out; runs found there, of equal budget, are not repeated, also
-where another table has the same row, and trained models are found again below --work by what they
-were made of. Processes that share out rows (--rows, --first-seed) take an --out each; --print reads
-what is joined into one. Images and answers are made before the rows, in processes of their own.
+Each finished run is a JSON line of --out, with the commit that made it; runs found there, of equal
+budget, are not repeated, also where another table has the same row, and trained models are found
+again below --work by their recipes. Processes that share out rows (--rows, --first-seed) take an
+--out each; --print reads what is joined into one. Images and answers are made before the rows, in
+processes of their own. After a change of the method begin with another --out and --work.
 ``peak_mb`` is that of a row's process, imports and images included, the MLLM not; cost is CPU time.
 """
 
@@ -23,6 +24,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -292,7 +294,7 @@ def complete(tasks: list[Task], options: argparse.Namespace) -> None:
         with options.out.open("a") as file:
             file.write(json.dumps({**record, "task": asdict(task), **said}) + "\n")
 
-    done = finished(options.out)
+    commit, done = checkout(), finished(options.out)
     for task in tasks:
         if task.key() not in done and (found := same_row(task, done)):
             write(task, found)
@@ -305,9 +307,16 @@ def complete(tasks: list[Task], options: argparse.Namespace) -> None:
         start = time.perf_counter()
         record = in_a_process_of_its_own(run, task, options.work)
         seconds = time.perf_counter() - start
-        write(task, record | {"wall_seconds": seconds})
+        write(task, record | {"wall_seconds": seconds, "commit": commit})
         what = f"{task.table} {task.world} {task.variant} seed {task.seed}"
         print(f"{what}: {seconds:.0f} s", flush=True)
+
+
+def checkout() -> str:
+    """The commit that is measured, marked where files differ from it; empty where there is none."""
+    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    asked = subprocess.run(described, cwd=RECIPES, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def in_a_process_of_its_own(work: Callable[..., Any], *arguments: object) -> Any:

@@ -52,6 +52,7 @@ def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path:
     for seed, variant in ((3, "gem_paper"), (3, "beta_vae"), (4, "beta_vae")):
         task = {"table": "main", "variant": variant, "world": "faces", "seed": seed}
         record = {**task, "task": {**task, "budget": budget}, "rows": {variant: {"mig": seed / 10}}}
+        record["commit"] = "made-here"
         with out.open("a") as file:
             file.write(json.dumps(record) + "\n")
     options = [f"--{name.replace('_', '-')}=1" for name in budget]
@@ -68,6 +69,7 @@ def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path:
     )  # fmt: skip
     assert "1 of 1 runs are in" in joined.stdout, "main's row is the same model"
     assert "| faces | beta_vae | 0.400 | 1 |" in joined.stdout
+    assert json.loads(out.read_text().splitlines()[-1])["commit"] == "made-here"
 
 
 def test_a_row_of_one_name_is_one_model(repository: Path) -> None:
