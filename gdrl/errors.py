@@ -42,6 +42,10 @@ class StageFailed(GdrlError):
     """A stage of the pipeline failed; the others that did not need it were finished."""
 
 
+class ClusterError(GdrlError):
+    """Ray does not start on this machine."""
+
+
 class EndpointError(GdrlError):
     """The MLLM endpoint cannot be reached or serves another model than the recipe's."""
 

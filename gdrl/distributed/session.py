@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gdrl.config import ClusterScale
-from gdrl.errors import ConfigError
+from gdrl.errors import ClusterError, ConfigError
 
 MIN_LOGICAL_CPUS = 4
 """A trainer, a replica, and who reads and asks must fit beside each other on two cores."""
@@ -64,6 +64,7 @@ def connect(scale: ClusterScale | None = None) -> None:
 
     Raises:
         ConfigError: no cluster answers at the address.
+        ClusterError: a private one does not start.
     """
     scale = scale or ClusterScale()
     address = cluster_address(scale)
@@ -148,12 +149,19 @@ def _start(num_cpus: int) -> None:
     # Ray would write a token to ~/.ray/auth_token. One in the environment is inherited by what this
     # process starts, is told to nobody else, and leaves the home directory as it was.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray raises this very class where a node takes over 30 s to start
+        raise ClusterError(
+            f"Ray did not start on this machine ({error}); it gives each of its processes 30 s, "
+            "which other heavy work can take up: stop some of it and run the same command again, "
+            "which keeps finished stages. Ray's own logs are in /tmp/ray/session_latest/logs"
+        ) from error
     _session.private = True

@@ -31,8 +31,17 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "jobs/pipeline.py", *arguments]
 
 
-def run(arguments: list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+def run(
+    arguments: list[str], check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        arguments,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -143,6 +152,15 @@ def test_goes_on_after_the_driver_was_killed(tmp_path: Path) -> None:
     assert "skip  prepare_data" in done.stdout
     assert "done  train_vae" in done.stdout
     assert (runs / "demo/report/manifest.json").is_file()
+
+
+def test_a_machine_too_busy_for_ray_to_start_on_gets_a_remedy(tmp_path: Path) -> None:
+    """Ray waits this long for the port of its own server: 0 s here, 30 where nobody says."""
+    done = run(demo(tmp_path / "runs"), check=False, RAY_gcs_server_port_wait_time_s="0")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: Ray did not start on this machine (Timed out" in done.stderr
+    assert "run the same command again" in done.stderr
 
 
 @pytest.mark.parametrize("seconds", [0, 5])
