@@ -118,6 +118,9 @@ class DisGraphRecipe(TrainRecipe):
     batch_size: PositiveInt = 32
     scored_per_batch: Annotated[int, Field(ge=0)] = 12
     """Share of the batch drawn from the scored images, for the alignment term."""
+    effective_scored: PositiveInt = 300
+    """Scored images are drawn unevenly, so that attributes that go together are seen apart, as far
+    as leaves this many effective ones; ``scores.num_images`` or more draws all alike."""
     learning_rate: PositiveFloat = 3e-3
     """Above the beta-VAE's: 3e-3 for 2e-3 made its squared error worse (0.0038 for 0.0034) and that
     of the joint stage, which starts from it, better (0.0033 for 0.0036): ``faces``, seed 1."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -34,14 +34,13 @@ class Annotations:
 
     positions: Int64[ndarray, " scored"]
     scores: Float[Tensor, "scored attribute"]
-    """In [0, 1]; 0 where unanswered, which its certainty silences."""
-    certainty: Float[Tensor, "scored attribute"]
-    """``|2 score - 1|``: 0 in the middle of the scale and where unanswered, 1 at its ends."""
+    """In [0, 1]; 0 where unanswered."""
+    answered: Bool[Tensor, "scored attribute"]
 
     def of(self, columns: Sequence[int]) -> "Annotations":
         """Those of some attributes, in this order."""
         chosen = list(columns)
-        return Annotations(self.positions, self.scores[:, chosen], self.certainty[:, chosen])
+        return Annotations(self.positions, self.scores[:, chosen], self.answered[:, chosen])
 
 
 def assign(
@@ -92,11 +91,10 @@ def read_annotations(
         raise DataError(f"{folder} scores none of the training images: score this data set")
     levels = scores.levels[here].astype(np.float32)
     answered = ~np.isnan(levels)
-    certainty = np.where(answered, np.abs(2 * levels - 1), 0.0)
     return scores.attributes, Annotations(
         positions=np.searchsorted(ids, scores.ids[here]),
         scores=torch.from_numpy(np.where(answered, levels, 0.0).astype(np.float32)),
-        certainty=torch.from_numpy(certainty.astype(np.float32)),
+        answered=torch.from_numpy(answered),
     )
 
 

@@ -28,6 +28,7 @@ from gdrl.training.annotations import (
     read_annotations,
     refined_graph,
 )
+from gdrl.training.balance import balanced
 from gdrl.training.batches import (
     Part,
     below,
@@ -88,7 +89,7 @@ def train(job: TrainingJob) -> None:
         graph = refined_graph(measured, assignment, model.disgraph.edges().detach())
         graph.save(folder / "graph.json")
 
-    rows_at = _rows(recipe, len(annotations.positions), len(images.pixels))
+    rows_at = _rows(recipe, _shown(recipe, annotations), len(images.pixels))
     batch_at = _batches(recipe, engine, annotations, images.pixels, model.latent_dim, rows_at)
 
     def ids_at(step: int) -> Int64[ndarray, " batch"]:
@@ -153,16 +154,22 @@ def posterior(
     return torch.cat(means), torch.cat(logvars)
 
 
+def _shown(recipe: DisGraphRecipe, annotations: Annotations) -> Int64[ndarray, " draws"]:
+    """Rows of the scored images, each as often as it is to be shown."""
+    scores = annotations.scores.double().numpy()
+    return balanced(scores, annotations.answered.numpy(), recipe.effective_scored)
+
+
 def _rows(
-    recipe: DisGraphRecipe, num_scored: int, num_images: int
+    recipe: DisGraphRecipe, shown: Int64[ndarray, " draws"], num_images: int
 ) -> Callable[[int], tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]]:
     """Step to its rows among the scored images, and its positions among all images."""
     share_of_scored = _num_scored(recipe)
     share_of_rest = recipe.batch_size - share_of_scored
 
     def rows_at(step: int) -> tuple[Int64[ndarray, " scored"], Int64[ndarray, " rest"]]:
-        scored = positions_at(step, share_of_scored, num_scored, (recipe.seed, SCORED_ORDER))
-        return scored, positions_at(step, share_of_rest, num_images, recipe.seed)
+        drawn = positions_at(step, share_of_scored, len(shown), (recipe.seed, SCORED_ORDER))
+        return shown[drawn], positions_at(step, share_of_rest, num_images, recipe.seed)
 
     return rows_at
 
@@ -189,7 +196,7 @@ def _batches(
             noise=share(part, noise).to(engine.device),
             prior_codes=share(part, prior_codes).to(engine.device),
             scores=annotations.scores[share(part, rows)].to(engine.device),
-            certainty=annotations.certainty[share(part, rows)].to(engine.device),
+            answered=annotations.answered[share(part, rows)].to(engine.device),
             views=cast(tuple[View, View], views),
             swapped=draw_swaps(num_intervened, latent_dim, generator).to(engine.device),
             opening=opening_at(step, recipe.steps),
@@ -213,7 +220,7 @@ def _publish(
     codes = posterior(model, pixels[annotations.positions])[0]
     model.gap.copy_(gaps(codes, annotations, assignment))
     save_model(model, folder)
-    answers = np.where(annotations.certainty > 0, annotations.scores, np.nan)
+    answers = np.where(annotations.answered, annotations.scores, np.nan)
     strengths = 2 * auroc(codes.numpy(), answers) - 1 if assignment.latents else answers
     low, high = np.quantile(codes.numpy(), BULK, axis=0)
     high = np.maximum(high, low + 1e-3)  # of a latent that never moves, levels stay finite
@@ -242,13 +249,13 @@ def gaps(
 ) -> Float[Tensor, " latent"]:
     """How far each latent moves from images without its attribute to images with it.
 
-    Means weighted by score and certainty. Two standard deviations for a latent without an
-    attribute, and for one whose attribute is shown by none or by all.
+    Means weighted by the score, as the graph's differences are. Two standard deviations for a
+    latent without an attribute, and for one whose attribute is shown by none or by all.
     """
     gap = 2 * codes.std(dim=0).clamp(min=1e-3)
     for k, latent in enumerate(assignment.latents):
-        scores, certainty = annotations.scores[:, k], annotations.certainty[:, k]
-        shown, hidden = certainty * scores, certainty * (1 - scores)
+        scores, answered = annotations.scores[:, k], annotations.answered[:, k]
+        shown, hidden = answered * scores, answered * (1 - scores)
         if min(shown.sum(), hidden.sum()) > 1:
             code = codes[:, latent]
             apart = code @ shown / shown.sum() - code @ hidden / hidden.sum()

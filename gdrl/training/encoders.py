@@ -92,7 +92,7 @@ def train(job: TrainingJob) -> None:
 
 def signed(annotations: Annotations) -> Float[Tensor, "scored attribute"]:
     """Answers from -1 (absent) to 1 (present); 0 says nothing, as does no answer."""
-    return (2 * annotations.scores - 1).sign() * annotations.certainty
+    return (2 * annotations.scores - 1) * annotations.answered
 
 
 def _check_enough(recipe: EncodersRecipe, annotations: Annotations) -> None:

@@ -44,7 +44,7 @@ class Batch:
     noise: Float[Tensor, "batch latent"]
     prior_codes: Float[Tensor, "batch latent"]
     scores: Float[Tensor, "scored attribute"]
-    certainty: Float[Tensor, "scored attribute"]
+    answered: Bool[Tensor, "scored attribute"]
     views: tuple[View, View]
     swapped: Bool[Tensor, "intervened latent"]
     """Which latents of the last images take another image's value in the intervention term."""
@@ -164,7 +164,7 @@ class JointObjective(nn.Module):
         exp(slope) keeps every latent turned its attribute's way.
         """
         logits = self._read(codes[: len(batch.scores)])
-        return losses.alignment(logits, batch.scores, batch.certainty)
+        return losses.alignment(logits, batch.scores, batch.answered)
 
     def _intervention(
         self, codes: Float[Tensor, "batch latent"], swapped: Bool[Tensor, "intervened latent"]
@@ -180,7 +180,7 @@ class JointObjective(nn.Module):
         slope, bias = self.log_slope.detach().exp(), self.bias.detach()
         read = slope * mean.float()[:, self.latents] + bias
         meant = (slope * codes[:, self.latents] + bias).sigmoid()
-        return losses.alignment(read, meant, torch.ones_like(meant))
+        return losses.alignment(read, meant, torch.ones_like(meant, dtype=torch.bool))
 
     def _read(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch attribute"]:
         """Attribute logits."""

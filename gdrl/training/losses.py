@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -68,15 +68,17 @@ def permuted(
 def alignment(
     logits: Float[Tensor, "scored attribute"],
     scores: Float[Tensor, "scored attribute"],
-    certainty: Float[Tensor, "scored attribute"],
+    answered: Bool[Tensor, "scored attribute"],
 ) -> Float[Tensor, ""]:
-    """Cross-entropy between attribute logits and MLLM scores, weighted by how sure each score is.
+    """Cross-entropy between attribute logits and the MLLM's scores of what it answered.
 
-    Summed over attributes. A score in the middle says nothing and has certainty 0, as has an
-    unanswered one.
+    Summed over attributes. A score in the middle counts like any other: it says half present, or
+    that nobody knows, and either way its logit is 0. Weighted by ``|2 score - 1|`` instead, only
+    the ends of a graded attribute speak, where those that go along with it are at theirs: two of
+    the six of ``shapes3d_like`` had no latent of their own (benchmarks/gem.py, gem_guided, seed 0).
     """
     errors = functional.binary_cross_entropy_with_logits(logits, scores, reduction="none")
-    return (certainty * errors).sum() / len(scores)
+    return (answered * errors).sum() / len(scores)
 
 
 def prior_pull(

@@ -170,7 +170,7 @@ def batch(num_images: int = 4) -> Batch:
         noise=noise,
         prior_codes=prior_codes,
         scores=torch.zeros(0, 2),
-        certainty=torch.zeros(0, 2),
+        answered=torch.zeros(0, 2, dtype=torch.bool),
         views=(draw_view(LATENT_DIM, generator), draw_view(LATENT_DIM, generator)),
         swapped=torch.zeros(2, LATENT_DIM, dtype=torch.bool),
         opening=1.0,
@@ -325,7 +325,7 @@ def test_scores_of_other_images_are_refused(dataset, tmp_path: Path) -> None:
         read_annotations(tmp_path, load_images(dataset, "train").ids)
 
 
-def test_unanswered_questions_have_no_certainty(dataset, tmp_path: Path) -> None:
+def test_unanswered_questions_are_told_from_answers(dataset, tmp_path: Path) -> None:
     ids = load_images(dataset, "train").ids[:2]
     table = pa.table(
         {
@@ -336,7 +336,8 @@ def test_unanswered_questions_have_no_certainty(dataset, tmp_path: Path) -> None
     )
     pq.write_table(table, tmp_path / "scores.parquet")
     _, annotations = read_annotations(tmp_path, ids)
-    torch.testing.assert_close(annotations.certainty, torch.tensor([[1.0, 0.0], [0.0, 0.6]]))
+    assert annotations.answered.tolist() == [[True, False], [True, True]]
+    torch.testing.assert_close(annotations.scores, torch.tensor([[1.0, 0.0], [0.5, 0.2]]))
 
 
 def test_matched_attributes_keep_their_latent_and_others_take_the_idlest(tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_the_prior_is_the_drawn_edges_in_latent_order(measured) -> None:
 def test_gaps_are_the_distance_between_images_with_and_without() -> None:
     codes = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
     scores = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
-    annotations = Annotations(np.arange(4), scores, torch.ones(4, 1))
+    annotations = Annotations(np.arange(4), scores, torch.ones(4, 1, dtype=torch.bool))
     gap = disgraph.gaps(codes, annotations, Assignment(("red",), (0,), torch.ones(2)))
     assert gap[0] == 4.0
     assert gap[1] > 0

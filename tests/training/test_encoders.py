@@ -46,8 +46,8 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(resumed, scores) -> 
 
 def test_an_answer_in_the_middle_says_as_much_as_none() -> None:
     scores = torch.tensor([[1.0, 0.0, 0.5, 0.75, 0.0]])
-    certainty = torch.tensor([[1.0, 1.0, 0.0, 0.5, 0.0]])  # the last one was not answered
-    annotations = Annotations(np.array([0]), scores, certainty)
+    answered = torch.tensor([[True, True, True, True, False]])
+    annotations = Annotations(np.array([0]), scores, answered)
     assert signed(annotations).tolist() == [[1.0, -1.0, 0.0, 0.5, 0.0]]
 
 

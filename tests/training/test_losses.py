@@ -79,13 +79,20 @@ def test_permuting_keeps_each_marginal_and_breaks_the_ties() -> None:
     assert torch.corrcoef(mixed.T).fill_diagonal_(0).abs().max() < 0.25
 
 
-def test_alignment_ignores_what_is_not_certain() -> None:
+def test_alignment_ignores_what_is_not_answered() -> None:
     logits = torch.tensor([[0.0, -9.0]], requires_grad=True)
-    loss = losses.alignment(logits, torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
+    loss = losses.alignment(logits, torch.ones(1, 2), torch.tensor([[True, False]]))
     assert loss.item() == pytest.approx(math.log(2))
     loss.backward()
     assert logits.grad[0, 0] < 0
     assert logits.grad[0, 1] == 0
+
+
+def test_alignment_to_a_graded_score_is_at_rest_at_its_logit() -> None:
+    scores = torch.tensor([[0.5, 0.2]])
+    logits = scores.logit().requires_grad_()
+    losses.alignment(logits, scores, torch.ones(1, 2, dtype=torch.bool)).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 2))
 
 
 def test_the_prior_pulls_in_proportion_to_confidence() -> None:
