@@ -47,7 +47,10 @@ SHOWN, LEAKED = 0.5, 0.35
 
 
 def representation(bench: Any, folder: Path) -> dict[str, float | None]:
-    """Fast scores on the uncorrelated draw, and the size of the model."""
+    """Fast scores on the uncorrelated draw, and the size of the model.
+
+    ``mse_in_world`` is of fresh images that go together as the training images do.
+    """
     pixels, factors = bench.test
     model = Representation.load(folder)
     codes = model.encode(pixels).astype(np.float64)
@@ -59,7 +62,8 @@ def representation(bench: Any, folder: Path) -> dict[str, float | None]:
         "factor_vae_score": measure.factor_vae_score(codes, factors, fast=True),
         "pair_tied": tied.pair,
         "others_tied": tied.others,
-        "mse": measure.mse(pixels / np.float32(255), rebuilt / np.float32(255)),
+        "mse": _rebuilding_error(pixels, rebuilt),
+        "mse_in_world": error_in_world(bench, model),
         "parameters": sum(w.size for w in load_file(folder / "model.safetensors").values()),
     }
     number = bench.task.budget.fd_images
@@ -67,6 +71,18 @@ def representation(bench: Any, folder: Path) -> dict[str, float | None]:
         real, fake = (x[:number] / np.float32(255) for x in (pixels, rebuilt))
         scores["fd_efflite0"] = measure.fd_efflite0(real, fake)
     return {name: _finite(value) for name, value in scores.items()}
+
+
+def error_in_world(bench: Any, model: Representation) -> float:
+    """Mean squared error of as many fresh images, the world's correlations in them."""
+    task = bench.task
+    number = task.budget.test_images
+    pixels, _ = held_out(bench.world, bench.folder, number, task.seed, independent=False)
+    return _rebuilding_error(pixels, model.decode(model.encode(pixels)))
+
+
+def _rebuilding_error(pixels: ndarray, rebuilt: ndarray) -> float:
+    return measure.mse(pixels / np.float32(255), rebuilt / np.float32(255))
 
 
 def _finite(value: float | None) -> float | None:

@@ -149,6 +149,7 @@ REPRESENTATION = (
     "others_tied",
     "matched_95",
     "mse",
+    "mse_in_world",
     "fd_efflite0",
 )
 RELATIONS = ("edge_auroc", "sign", "direction", "weight_error", "coverage")
