@@ -41,6 +41,9 @@ _QUIET_ENVIRONMENT = {
 }
 
 
+_logger = logging.getLogger(__name__)
+
+
 @dataclass
 class _Session:
     private: bool = False
@@ -149,19 +152,27 @@ def _start(num_cpus: int) -> None:
     # Ray would write a token to ~/.ray/auth_token. One in the environment is inherited by what this
     # process starts, is told to nobody else, and leaves the home directory as it was.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except Exception as error:  # Ray raises this very class where a node takes over 30 s to start
-        raise ClusterError(
-            f"Ray did not start on this machine ({error}); it gives each of its processes 30 s, "
-            "which other heavy work can take up: stop some of it and run the same command again, "
-            "which keeps finished stages. Ray's own logs are in /tmp/ray/session_latest/logs"
-        ) from error
+    for tries_left in (1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            break
+        # Ray waits 15 s for an agent's port and 30 s for a node, fixed in its code (its issue
+        # 65983), and raises this very class. What a busy machine missed once it mostly makes next.
+        except Exception as error:
+            if tries_left:
+                _logger.warning("Ray did not start (%s); trying once more", error)
+                continue
+            raise ClusterError(
+                f"Ray did not start on this machine ({error}). Where it timed out, other work took "
+                "up the 15 to 30 s that it gives each of its processes: stop some and run the same "
+                "command again, which keeps finished stages. Ray's own logs are in "
+                "/tmp/ray/session_latest/logs"
+            ) from error
     _session.private = True

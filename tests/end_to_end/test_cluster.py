@@ -71,7 +71,13 @@ class Machine:
             commands = commands.replace(default, str(port))
         own = "".join(
             f" --{name}={free_port()}"
-            for name in ("dashboard-agent-listen-port", "ray-client-server-port")
+            for name in (
+                "dashboard-agent-listen-port",
+                "ray-client-server-port",
+                # Given, Ray does not wait 15 s for its agent to choose them, and then give up.
+                "dashboard-agent-grpc-port",
+                "metrics-export-port",
+            )
         )
         commands = commands.replace("ray start --head", f"exec ray start --head{own}")
         return commands.replace("$PWD/runs", f"{self.home}/runs {' '.join(SMALL)}")
