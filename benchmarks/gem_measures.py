@@ -63,7 +63,7 @@ def representation(bench: Any, folder: Path) -> dict[str, float | None]:
         "pair_tied": tied.pair,
         "others_tied": tied.others,
         "mse": _rebuilding_error(pixels, rebuilt),
-        "mse_in_world": error_in_world(bench, model),
+        "mse_in_world": _error_in_world(bench, model),
         "parameters": sum(w.size for w in load_file(folder / "model.safetensors").values()),
     }
     number = bench.task.budget.fd_images
@@ -73,7 +73,7 @@ def representation(bench: Any, folder: Path) -> dict[str, float | None]:
     return {name: _finite(value) for name, value in scores.items()}
 
 
-def error_in_world(bench: Any, model: Representation) -> float:
+def _error_in_world(bench: Any, model: Representation) -> float:
     """Mean squared error of as many fresh images, the world's correlations in them."""
     task = bench.task
     number = task.budget.test_images

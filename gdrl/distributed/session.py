@@ -173,6 +173,6 @@ def _start(num_cpus: int) -> None:
                 f"Ray did not start on this machine ({error}). Where it timed out, other work took "
                 "up the 15 to 30 s that it gives each of its processes: stop some and run the same "
                 "command again, which keeps finished stages. Ray's own logs are in "
-                "/tmp/ray/session_latest/logs"
+                "session_latest/logs of its folder (RAY_TMPDIR, or /tmp/ray)"
             ) from error
     _session.private = True

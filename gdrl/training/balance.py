@@ -21,10 +21,10 @@ def balanced(
     """Rows to draw from, each as often as it should be shown; all once where all are alike.
 
     An image counts as the density of its scores were attributes independent over the density that
-    they have, both normal: ``w = exp((z' R^-1 z - z' z) / 2)`` of standardised scores z and their
-    correlations R, an unanswered score being the mean. Weights that uneven are worth few images,
-    so they are raised to the largest power of at most 1 at which Kish's effective number,
-    ``sum(w)^2 / sum(w^2)``, is at least ``least_effective``.
+    they have, both normal: ``w = sqrt(det R) exp((z' R^-1 z - z' z) / 2)`` of the standardised
+    scores z that were given and their correlations R. Weights that uneven are worth few images, so
+    they are raised to the largest power of at most 1 at which Kish's effective number, ``sum(w)^2 /
+    sum(w^2)``, is at least ``least_effective``.
     """
     images = len(scores)
     log_weights = _log_density_ratio(scores, answered)
@@ -33,7 +33,7 @@ def balanced(
         weights /= weights.sum()
         if exponent == 0 or np.square(weights).sum() * least_effective <= 1:
             break
-    if np.ptp(weights) < 1e-9:
+    if np.ptp(weights) * images < 1e-6:
         return np.arange(images)
     places = (np.arange(DRAWS_PER_IMAGE * images) + 0.5) / (DRAWS_PER_IMAGE * images)
     return np.minimum(np.searchsorted(weights.cumsum(), places), images - 1)
@@ -42,7 +42,7 @@ def balanced(
 def _log_density_ratio(
     scores: Float[ndarray, "images attribute"], answered: Bool[ndarray, "images attribute"]
 ) -> Float[ndarray, " images"]:
-    """Of what each image has answers to; the ridge keeps it finite where attributes agree."""
+    """``log w``; the ridge keeps it finite where two attributes always agree."""
     counts = np.maximum(answered.sum(axis=0), 1)
     centred = np.where(answered, scores - (scores * answered).sum(axis=0) / counts, 0.0)
     z = centred / np.maximum(centred.std(axis=0), 1e-6)

@@ -89,7 +89,7 @@ def train(job: TrainingJob) -> None:
         graph = refined_graph(measured, assignment, model.disgraph.edges().detach())
         graph.save(folder / "graph.json")
 
-    rows_at = _rows(recipe, _shown(recipe, annotations), len(images.pixels))
+    rows_at = _rows(recipe, _draws(recipe, annotations), len(images.pixels))
     batch_at = _batches(recipe, engine, annotations, images.pixels, model.latent_dim, rows_at)
 
     def ids_at(step: int) -> Int64[ndarray, " batch"]:
@@ -154,7 +154,7 @@ def posterior(
     return torch.cat(means), torch.cat(logvars)
 
 
-def _shown(recipe: DisGraphRecipe, annotations: Annotations) -> Int64[ndarray, " draws"]:
+def _draws(recipe: DisGraphRecipe, annotations: Annotations) -> Int64[ndarray, " draws"]:
     """Rows of the scored images, each as often as it is to be shown."""
     scores = annotations.scores.double().numpy()
     return balanced(scores, annotations.answered.numpy(), recipe.effective_scored)

@@ -66,3 +66,9 @@ def test_an_unanswered_question_is_no_evidence(tied: np.ndarray) -> None:
         for given in (answered(tied), without)
     )
     assert after < before
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (5, 2), (1, 3)])
+def test_without_attributes_answers_or_other_images_all_are_alike(shape: tuple[int, int]) -> None:
+    rows = balanced(np.zeros(shape), np.zeros(shape, dtype=bool), least_effective=1)
+    assert rows.tolist() == list(range(shape[0]))
