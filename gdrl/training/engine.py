@@ -16,6 +16,7 @@ from gdrl.errors import Diverged, TrainingFailed
 from gdrl.training.adam import restore_moments, whole_moments
 from gdrl.training.checkpoint import TrainingState, read_state
 from gdrl.training.job import TrainingJob
+from gdrl.training.memory import keep_freed_memory
 from gdrl.training.ranks import mean_over_ranks
 
 _SHM_OP = "deepspeed_shm_comm"
@@ -35,6 +36,7 @@ class Engine:
         self._job = job
         self._deepspeed = _deepspeed(job)
         torch.set_num_threads(job.scale.threads_per_worker)
+        keep_freed_memory()
         state = _load_weights(objective, job)  # before ZeRO takes the weights apart
         self._engine, *_ = self._deepspeed.initialize(
             model=objective,

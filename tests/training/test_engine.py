@@ -1,3 +1,7 @@
+import json
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,3 +183,11 @@ def test_the_configuration_says_no_more_than_recipe_and_scale() -> None:
     assert config["gradient_accumulation_steps"] == 2
     assert config["zero_optimization"]["stage"] == 1
     assert config["gradient_clipping"] == 3.0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc's settings")
+def test_a_step_reuses_the_memory_of_the_one_before() -> None:
+    script = Path(__file__).parent / "faulting_steps.py"
+    printed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    plain, in_engine = json.loads(printed.stdout.splitlines()[-1])
+    assert in_engine < plain / 10
