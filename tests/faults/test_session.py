@@ -17,6 +17,20 @@ print(ray.cluster_resources()["CPU"] >= session.MIN_LOGICAL_CPUS)
 session.disconnect()
 """
 
+THREE_CLUSTERS = """
+from pathlib import Path
+from gdrl.distributed import session
+
+for _ in range(3):
+    session.connect()
+    import ray
+    ray.get(ray.remote(lambda: 1).remote())
+    session.disconnect()
+    # gRPC's pools have names, and come and go.
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    print(names.count(Path("/proc/self/comm").read_text()))
+"""
+
 
 def test_a_start_that_failed_once_is_tried_again() -> None:
     """Ray is given a folder that cannot be, until the first complaint."""
@@ -30,3 +44,17 @@ def test_a_start_that_failed_once_is_tried_again() -> None:
     )
     assert done.stdout == "True\n", done.stderr
     assert "trying once more" in done.stderr
+
+
+def test_a_cluster_that_ended_leaves_the_process_no_thread_more_than_the_first() -> None:
+    """Threads of Ray's that outlive it are what a process can crash on as it exits."""
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREE_CLUSTERS],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    first, *others = map(int, done.stdout.split())
+    assert others == [first] * 2
