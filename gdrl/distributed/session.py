@@ -24,7 +24,8 @@ _PRIVATE_ENVIRONMENT = {
     # Both serve what one machine has not (spot reclaim, a Prometheus scraper) and cost processes.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    # Its exporter of metrics survives ray.shutdown(): a thread for each cluster of a process.
+    # ray.shutdown() ends the exporter of metrics of a process's first cluster alone. Those of later
+    # ones log, as the process exits, through what is gone: one whole test run of seven died so.
     "RAY_enable_open_telemetry": "0",
     # Workers do the work while the driver waits: Ray's 15 hands the cores to whatever else runs.
     "RAY_worker_niceness": "0",
