@@ -1,7 +1,7 @@
 """GEM's claims as numbers: representation, graph, ablations, robustness, interventions.
 
     OMP_NUM_THREADS=1 python benchmarks/gem.py --tables main graph --seeds 5
-    python benchmarks/gem.py --print
+    python benchmarks/gem.py --print --out benchmarks/results/gem.jsonl
 
 Rows are overrides of jobs/recipes/gem.toml and gem_paper.toml (benchmarks/gem_tables.py), trained
 by the plain entries of ``gdrl.training``, without Ray. All rows train for --vae-steps +
@@ -350,6 +350,8 @@ def main() -> None:
             "no table that --tables names has a world that --worlds names and a row that --rows "
             "names, or --seeds is 0"
         )
+    if options.print and not options.out.exists():
+        raise SystemExit(f"--out {options.out} is not there; name a file of finished runs")
     if not options.print:
         print(f"budget: {json.dumps(asdict(tasks[0].budget))}")
         complete(tasks, options)

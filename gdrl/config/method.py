@@ -127,6 +127,9 @@ class DisGraphRecipe(TrainRecipe):
     num_layers: Annotated[int, Field(ge=0)] = 1
     """Directed GCN layers on top of the residual ``adjacency.T @ z`` (GEM, section 3.3); 0 leaves
     the residual alone."""
+    drawn_edges_only: bool = True
+    """Begin with 0, and pull towards it, where an edge's interval holds 0. ``false`` takes every
+    edge as measured (GEM, section 3.3, which has no intervals)."""
     learn_edges: bool = True
     """``false`` holds the measured graph."""
     reconstruction_weight: NonNegativeFloat = 10.0

@@ -1,4 +1,4 @@
-"""Discriminators: of image and code (GEM, section 3.3), and of codes alone (FactorVAE)."""
+"""Discriminators: of image and code (GEM, section 3.4), and of codes alone (FactorVAE)."""
 
 import torch
 from jaxtyping import Float

@@ -41,11 +41,12 @@ class DisGraph(nn.Module):
 
     The layers' last weight starts at 0, so that an untrained DisGraph is exactly ``A.T z``, and
     with W = 0 the identity: a warm start from a beta-VAE loses nothing. Without layers it stays
-    ``A.T z``.
+    ``A.T z``. Unsigned, W lies in [0, 1] (section 3.3).
     """
 
-    def __init__(self, latent_dim: int, num_layers: int) -> None:
+    def __init__(self, latent_dim: int, num_layers: int, *, signed: bool = True) -> None:
         super().__init__()
+        self.signed = signed
         self.weight = nn.Parameter(torch.zeros(latent_dim, latent_dim))
         layers = [torch.eye(latent_dim) for _ in range(num_layers)]
         if layers:
@@ -54,7 +55,11 @@ class DisGraph(nn.Module):
 
     def edges(self) -> Float[Tensor, "latent latent"]:
         """W: the adjacency without self-loops."""
-        return self.weight - torch.diag_embed(self.weight.diagonal())
+        edges = self.weight - torch.diag_embed(self.weight.diagonal())
+        if self.signed:
+            return edges
+        # The gradient passes the bounds, or an edge that reached 0 would never come back.
+        return edges + (edges.clamp(0, 1) - edges).detach()
 
     def adjacency(self) -> Float[Tensor, "latent latent"]:
         """A = I + W."""

@@ -95,7 +95,8 @@ def _build(path: Path) -> BetaVae | ImageAnswerEncoders:
         if kind == BetaVae.kind:
             return BetaVae(description["latent_dim"], *nets)
         if kind == GraphVae.kind:
-            return GraphVae(description["latent_dim"], description["num_layers"], *nets)
+            shape = description["latent_dim"], description["num_layers"], *nets
+            return GraphVae(*shape, signed=description.get("signed", True))
         if kind == ImageAnswerEncoders.kind:
             widths = description["num_attributes"], description["feature_dim"]
             return ImageAnswerEncoders(*widths, *nets)

@@ -99,12 +99,17 @@ def read_annotations(
 
 
 def edge_prior(
-    graph: CorrelationGraph, assignment: Assignment
+    graph: CorrelationGraph, assignment: Assignment, *, drawn_only: bool
 ) -> tuple[Float[Tensor, "latent latent"], Float[Tensor, "latent latent"]]:
     """Target weight and confidence of every edge between latents.
 
-    An edge that was not drawn is a measured 0. Confidence is 1 minus the width of the interval, at
-    least 0; latents without an attribute have none.
+    Confidence is 1 minus the width of the interval, at least 0; latents without an attribute have
+    none.
+
+    Args:
+        graph: the measured graph.
+        assignment: which latents are its nodes.
+        drawn_only: whether an edge that was not drawn is a measured 0.
 
     Raises:
         DataError: an attribute is no node of the graph.
@@ -114,7 +119,8 @@ def edge_prior(
     target, confidence = torch.zeros(size, size), torch.zeros(size, size)
     at = np.ix_(assignment.latents, assignment.latents)
     width = graph.upper[rows] - graph.lower[rows]
-    target[at] = torch.from_numpy(graph.drawn_weights[rows]).float()
+    weights = graph.drawn_weights if drawn_only else graph.adjacency
+    target[at] = torch.from_numpy(weights[rows]).float()
     confidence[at] = torch.from_numpy(np.clip(1 - width, 0, 1)).float()
     confidence.fill_diagonal_(0)
     return target, confidence
@@ -129,7 +135,7 @@ def refined_graph(
     """
     learned = edges.double().numpy()[np.ix_(assignment.latents, assignment.latents)]
     weights = graph.adjacency.copy()
-    weights[_between(graph, assignment)] = learned if graph.signed else np.abs(learned)
+    weights[_between(graph, assignment)] = learned
     return replace(graph, adjacency=weights)
 
 

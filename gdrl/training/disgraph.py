@@ -72,10 +72,10 @@ def train(job: TrainingJob) -> None:
     images = load_images(job.inputs["dataset"], "train", job.scale.image_memory_gb)
     attributes, annotations = read_annotations(job.inputs["scores"], images.ids)
     torch.manual_seed(recipe.seed)
-    model, assignment = begin(job.inputs, recipe, attributes, images.pixels)
-    annotations = annotations.of([attributes.index(name) for name in assignment.attributes])
     measured = CorrelationGraph.load(job.inputs["graph"] / "graph.json")
-    prior, confidence = edge_prior(measured, assignment)
+    model, assignment = begin(job.inputs, recipe, attributes, images.pixels, measured.signed)
+    annotations = annotations.of([attributes.index(name) for name in assignment.attributes])
+    prior, confidence = edge_prior(measured, assignment, drawn_only=recipe.drawn_edges_only)
     with torch.no_grad():
         model.disgraph.weight.copy_(prior)
     model.disgraph.weight.requires_grad_(recipe.learn_edges)
@@ -121,6 +121,7 @@ def begin(
     recipe: DisGraphRecipe,
     attributes: tuple[str, ...],
     pixels: UInt8[ndarray, "images size size 3"],
+    signed: bool,
 ) -> tuple[GraphVae, Assignment]:
     """What training starts from, and which latents are to carry which attributes.
 
@@ -129,7 +130,7 @@ def begin(
     """
     extracted = load_model(inputs["extracted"])
     shape = extracted.latent_dim, recipe.num_layers, extracted.net, extracted.image_size
-    model = GraphVae(*shape)
+    model = GraphVae(*shape, signed=signed)
     if not recipe.warm_start:
         return model, assign_in_order(attributes, extracted.latent_dim)
     mean, logvar = posterior(extracted, pixels[:1024])
@@ -218,18 +219,19 @@ def _publish(
 ) -> None:
     """Measure the latents on the scored images, then write the model and ``names.json``."""
     codes = posterior(model, pixels[annotations.positions])[0]
-    model.gap.copy_(gaps(codes, annotations, assignment))
-    save_model(model, folder)
     answers = np.where(annotations.answered, annotations.scores, np.nan)
     strengths = 2 * auroc(codes.numpy(), answers) - 1 if assignment.latents else answers
     low, high = np.quantile(codes.numpy(), BULK, axis=0)
     high = np.maximum(high, low + 1e-3)  # of a latent that never moves, levels stay finite
     rows = []
+    model.gap.zero_()
     for latent in range(model.latent_dim):
         k = assignment.latents.index(latent) if latent in assignment.latents else None
         strength = 0.0 if k is None else float(strengths[latent, k])
         ends = (float(low[latent]), float(high[latent]))
         absent, present = ends if strength >= 0 else ends[::-1]
+        if k is not None:
+            model.gap[latent] = present - absent
         rows.append(
             {
                 "index": latent,
@@ -242,22 +244,4 @@ def _publish(
         )
     names = {"latents": rows, "attributes": list(assignment.attributes)}
     (folder / "names.json").write_text(json.dumps(names, indent=2))
-
-
-def gaps(
-    codes: Float[Tensor, "scored latent"], annotations: Annotations, assignment: Assignment
-) -> Float[Tensor, " latent"]:
-    """How far each latent moves from images without its attribute to images with it.
-
-    Means weighted by the score, as the graph's differences are. Two standard deviations for a
-    latent without an attribute, and for one whose attribute is shown by none or by all.
-    """
-    gap = 2 * codes.std(dim=0).clamp(min=1e-3)
-    for k, latent in enumerate(assignment.latents):
-        scores, answered = annotations.scores[:, k], annotations.answered[:, k]
-        shown, hidden = answered * scores, answered * (1 - scores)
-        if min(shown.sum(), hidden.sum()) > 1:
-            code = codes[:, latent]
-            apart = code @ shown / shown.sum() - code @ hidden / hidden.sum()
-            gap[latent] = apart if apart.abs() > 1e-3 else gap[latent]
-    return gap
+    save_model(model, folder)

@@ -57,6 +57,15 @@ def test_direction_is_kept(codes) -> None:
     torch.testing.assert_close(related[:, 0], codes[:, 0])
 
 
+def test_without_signs_edges_lie_between_0_and_1_and_still_learn(codes) -> None:
+    graph = DisGraph(NUM_NODES, num_layers=1, signed=False)
+    with torch.no_grad():
+        graph.weight[0, 1], graph.weight[0, 2], graph.weight[0, 3] = -0.4, 0.3, 1.7
+    assert graph.edges()[0].tolist() == pytest.approx([0, 0, 0.3, 1, 0])
+    graph(codes).square().sum().backward()
+    assert (graph.weight.grad[0, 1:] != 0).all()
+
+
 def test_gradients_reach_every_edge_and_no_self_loop(graph, codes) -> None:
     with torch.no_grad():
         graph.layers[-1].normal_()

@@ -60,6 +60,15 @@ def test_setting_a_latent_moves_its_neighbours_by_their_own_scale(graph_vae) -> 
     torch.testing.assert_close(moved, torch.tensor([[2.0, -0.5, 0.0, 0.0]]).expand(2, 4))
 
 
+def test_a_latent_without_an_attribute_neither_moves_others_nor_is_moved(graph_vae) -> None:
+    with torch.no_grad():
+        graph_vae.disgraph.weight[2, 0] = graph_vae.disgraph.weight[0, 2] = 0.5
+        graph_vae.gap[2] = 0.0
+    codes = torch.zeros(2, 4)
+    assert not graph_vae.set_latents(codes, {0: 2.0})[:, 2].any()
+    assert not graph_vae.set_latents(codes, {2: 2.0})[:, [0, 1, 3]].any()
+
+
 def test_setting_a_latent_alone_moves_nothing_else(graph_vae) -> None:
     codes = torch.randn(2, 4)
     moved = graph_vae.set_latents(codes, {0: 2.0}, propagate=False)
@@ -78,6 +87,15 @@ def test_a_stored_model_comes_back_whole(graph_vae, images, tmp_path: Path) -> N
     torch.testing.assert_close(loaded.posterior(images)[0], codes)
     torch.testing.assert_close(loaded.decode(codes), graph_vae.decode(codes))
     assert torch.equal(loaded.gap, graph_vae.gap)
+
+
+def test_a_stored_graph_without_signs_stays_without(tmp_path: Path) -> None:
+    save_model(GraphVae(4, 1, signed=False), tmp_path)
+    assert not load_graph_vae(tmp_path).disgraph.signed
+    description = json.loads((tmp_path / "model.json").read_text())
+    del description["signed"]  # as it was before graphs could be without
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    assert load_graph_vae(tmp_path).disgraph.signed
 
 
 def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from gdrl.data.table import load_images
 from gdrl.errors import ConfigError, DataError, TrainingFailed
 from gdrl.graph import CorrelationGraph, auroc
 from gdrl.models.beta_vae import BetaVae
+from gdrl.models.factor_model import FactorModel
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.representation import Representation
 from gdrl.models.storage import load_graph_vae, load_model, save_model
 from gdrl.training import disgraph, losses
 from gdrl.training.annotations import (
-    Annotations,
     Assignment,
     assign,
     assign_in_order,
@@ -26,7 +26,14 @@ from gdrl.training.annotations import (
     read_annotations,
     refined_graph,
 )
-from gdrl.training.joint import PIXELS_SHARE, Batch, JointObjective, draw_view
+from gdrl.training.joint import (
+    EDGE_DROPOUT,
+    FEATURE_MASKING,
+    PIXELS_SHARE,
+    Batch,
+    JointObjective,
+    draw_view,
+)
 from tests.training.squares import ATTRIBUTES, write_scores
 
 LATENT_DIM = 6
@@ -97,8 +104,24 @@ def test_a_run_publishes_a_model_a_graph_and_names(job, reports, inputs, measure
     assert latent_of["left"] == 2
     learned = model.disgraph.edges()[latent_of["red"], latent_of["left"]].item()
     assert refined.adjacency[0, 1] == pytest.approx(learned)
-    assert (model.gap[list(latent_of.values())] != 1).all()
     assert (published / "metrics.jsonl").exists()
+
+
+def test_an_edit_moves_other_attributes_by_the_published_weights(
+    job, reports, inputs, dataset
+) -> None:
+    disgraph.train(job(RECIPE, **inputs))
+    model = FactorModel.open(reports.checkpoints[4] / "published")
+    pixels = load_images(dataset, "test").pixels[:3]
+    codes = model.encode(pixels)
+    moved = model.set_levels(codes, {"red": 2.0})
+    before, after = model.levels(codes), model.levels(moved)
+    weight = model.graph.adjacency[0, 1]
+    assert abs(weight) > 0.1
+    expected = weight * (2.0 - before["red"])
+    np.testing.assert_allclose(after["left"] - before["left"], expected, rtol=1e-3, atol=1e-5)
+    unnamed = [factor.index for factor in model.factors if factor.attribute is None]
+    np.testing.assert_array_equal(moved[:, unnamed], codes[:, unnamed])
 
 
 def test_alignment_puts_each_attribute_into_its_latent(job, reports, inputs, dataset) -> None:
@@ -146,7 +169,8 @@ def test_a_fresh_start_takes_the_shape_of_the_vae_and_none_of_its_weights(inputs
     for warm in (True, False):
         recipe = RECIPE.model_copy(update={"warm_start": warm})
         torch.manual_seed(1)
-        model, _ = disgraph.begin(inputs, recipe, ATTRIBUTES, pixels)
+        model, _ = disgraph.begin(inputs, recipe, ATTRIBUTES, pixels, signed=False)
+        assert not model.disgraph.signed
         assert model.latent_dim == LATENT_DIM
         same = torch.equal(
             model.state_dict()["encoder.features.0.weight"], vae["encoder.features.0.weight"]
@@ -157,9 +181,11 @@ def test_a_fresh_start_takes_the_shape_of_the_vae_and_none_of_its_weights(inputs
 def objective(recipe: DisGraphRecipe, measured: CorrelationGraph) -> JointObjective:
     torch.manual_seed(0)
     assignment = assign_in_order(ATTRIBUTES, LATENT_DIM)
-    return JointObjective(
-        GraphVae(LATENT_DIM, 1), recipe, assignment, *edge_prior(measured, assignment)
-    )
+    prior, confidence = edge_prior(measured, assignment, drawn_only=True)
+    model = GraphVae(LATENT_DIM, 1)
+    with torch.no_grad():
+        model.disgraph.weight.copy_(prior)
+    return JointObjective(model, recipe, assignment, prior, confidence)
 
 
 def batch(num_images: int = 4) -> Batch:
@@ -187,6 +213,55 @@ def test_the_total_loss_is_the_papers_sum(measured) -> None:
         + 0.1 * terms["contrastive"]
     )
     torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_the_total_loss_is_the_sum_of_our_terms(measured) -> None:
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    scored = replace(
+        batch(),
+        scores=scores,
+        answered=torch.ones(2, 2, dtype=torch.bool),
+        swapped=torch.ones(2, LATENT_DIM, dtype=torch.bool),
+    )
+    model = objective(DisGraphRecipe(), measured)
+    with torch.no_grad():
+        model.model.disgraph.weight[0, 1] += 0.2
+    terms = model(scored)
+    expected = (
+        10 * terms["reconstruction"]
+        + 4 * terms["kl"]
+        + 100 * (terms["alignment"] + terms["intervention"] + terms["prior"])
+        + 0.1 * terms["contrastive"]
+    )
+    torch.testing.assert_close(terms["loss"], expected)
+    assert all(term > 1e-3 for term in terms.values())
+
+
+def test_edges_learn_from_the_contrast_of_two_views_and_the_anchor_follows(measured) -> None:
+    recipe = PAPER.model_copy(update={"joint_kl_weight": 0, "adversarial_weight": 0, "beta": 0.0})
+    model = objective(
+        recipe.model_copy(update={"contrastive_weight": 1.0, "anchor_momentum": 0.75}), measured
+    )
+    start = model.anchor.clone()
+    with torch.no_grad():
+        model.model.disgraph.weight[0, 1] += 0.4
+    model(batch())["loss"].backward()
+    gradient = model.model.disgraph.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+    assert (model.anchor - start)[0, 1].item() == pytest.approx(0.25 * 0.4)
+    again = model.anchor.clone()
+    model(batch())
+    assert (model.anchor - again)[0, 1].item() == pytest.approx(0.25 * (0.4 - 0.1))
+
+
+def test_a_view_hides_its_share_of_features_and_edges() -> None:
+    generator = torch.Generator().manual_seed(0)
+    views = [draw_view(100, generator) for _ in range(20)]
+    for field, hidden in (("features", FEATURE_MASKING), ("edges", EDGE_DROPOUT)):
+        kept = torch.cat([getattr(view, field).flatten() for view in views])
+        assert set(kept.tolist()) == {0.0, 1.0}
+        assert 1 - kept.mean().item() == pytest.approx(hidden, abs=0.03)
 
 
 def test_the_discriminator_learns_from_l_adv_alone_and_the_rest_from_l_gem(measured) -> None:
@@ -274,7 +349,8 @@ def test_only_decoder_and_graph_learn_from_interventions(measured) -> None:
     torch.manual_seed(0)
     model = GraphVae(LATENT_DIM, num_layers=1)
     assignment = Assignment(ATTRIBUTES, (0, 1), torch.ones(LATENT_DIM))
-    objective = JointObjective(model, RECIPE, assignment, *edge_prior(measured, assignment))
+    prior, confidence = edge_prior(measured, assignment, drawn_only=True)
+    objective = JointObjective(model, RECIPE, assignment, prior, confidence)
     swapped = torch.ones(4, LATENT_DIM, dtype=torch.bool)
     objective._intervention(torch.randn(8, LATENT_DIM), swapped).backward()
     assert all(p.grad is None for p in model.encoder.parameters())
@@ -372,23 +448,16 @@ def test_more_attributes_than_latents_train_and_keep_their_measured_edges(
 
 def test_the_prior_is_the_drawn_edges_in_latent_order(measured) -> None:
     assignment = Assignment(("left", "red"), (2, 0), torch.ones(4))
-    target, confidence = edge_prior(measured, assignment)
+    target, confidence = edge_prior(measured, assignment, drawn_only=True)
     assert target[0, 2].item() == pytest.approx(0.4)
     # The interval of left -> red holds 0: a measured 0, of no confidence at width 1.
     assert target[2, 0] == 0
     assert confidence[0, 2].item() == pytest.approx(0.8)
     assert confidence[2, 0] == 0
     assert confidence[1].sum() == confidence[:, 3].sum() == 0
+    every, _ = edge_prior(measured, assignment, drawn_only=False)
+    assert every[2, 0].item() == pytest.approx(-0.3)
     edges = torch.arange(16.0).reshape(4, 4)
     refined = refined_graph(measured, assignment, edges - torch.diag(edges.diagonal()))
     assert refined.adjacency[0, 1] == 2.0
     assert refined.adjacency[1, 0] == 8.0
-
-
-def test_gaps_are_the_distance_between_images_with_and_without() -> None:
-    codes = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
-    scores = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
-    annotations = Annotations(np.arange(4), scores, torch.ones(4, 1, dtype=torch.bool))
-    gap = disgraph.gaps(codes, annotations, Assignment(("red",), (0,), torch.ones(2)))
-    assert gap[0] == 4.0
-    assert gap[1] > 0
