@@ -72,6 +72,30 @@ def test_a_table_can_be_shared_out_by_rows_and_seeds(repository: Path, tmp_path:
     assert json.loads(out.read_text().splitlines()[-1])["commit"] == "made-here"
 
 
+def test_the_figure_shows_each_seed_once_and_the_default_budget_alone(
+    repository: Path, tmp_path: Path
+) -> None:
+    records, out = tmp_path / "gem.jsonl", tmp_path / "scored.svg"
+    figures = dict.fromkeys(("matched_95", "dci_d", "mig", "pair_tied"), 0.5)
+    for seed, steps in ((0, 2_000), (1, 2_000), (0, 3_500)):
+        row = {"table": "main", "variant": "gem_guided", "world": "faces", "seed": seed}
+        task = {"budget": {"vae_steps": steps}}
+        record = {**row, "task": task, "rows": {"gem_guided": figures}}
+        with records.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+    run(repository / "benchmarks/gem_figure.py", "--records", str(records), "--out", str(out))
+    assert out.read_text().count("<circle") == 4 * 2
+    assert ">1,500<" in out.read_text()
+
+
+def test_records_that_are_not_there_are_told_of(repository: Path, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent.jsonl")
+    for script, *options in (("gem.py", "--print", "--out"), ("gem_figure.py", "--records")):
+        done = run(repository / "benchmarks" / script, *options, absent)
+        assert done.returncode == 1
+        assert f"{options[-1]} {absent} is not there" in done.stderr
+
+
 def test_a_row_of_one_name_is_one_model(repository: Path) -> None:
     """A run of one table stands in for that of another."""
     tables = runpy.run_path(str(repository / "benchmarks/gem_tables.py"))
