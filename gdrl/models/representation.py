@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from gdrl.errors import ConfigError
 from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.storage import load_model
@@ -19,11 +21,22 @@ from gdrl.models.storage import load_model
 # 256 images of the first layer's activations take 34 MB.
 BATCH = 256
 
+Images: TypeAlias = UInt8[ndarray, "n size size 3"] | Sequence[UInt8[ndarray, "size size 3"]]
+"""RGB as one array, of any strides, or a list of squares."""
+
 
 class Representation:
-    """A β-VAE or a DisGraph behind four verbs: encode, decode, traverse, intervene."""
+    """A β-VAE or a DisGraph as encode, decode, reconstruct, traverse and set_latents.
+
+    Raises ConfigError for a ``device`` that torch cannot use here.
+    """
 
     def __init__(self, model: BetaVae, device: str = "cpu") -> None:
+        try:
+            torch.empty(0, device=device)
+        except (AssertionError, RuntimeError) as error:  # the former of builds without CUDA
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"device = {device!r} cannot be used here: {reason}") from error
         self.model = model.eval().to(device)
         self.device = device
 
@@ -33,21 +46,40 @@ class Representation:
 
         Raises:
             ArtifactMissing, ArtifactCorrupt: there is none that can be used.
+            ConfigError: torch cannot use ``device`` here.
         """
         return cls(load_model(folder), device)
 
-    def encode(self, pixels: UInt8[ndarray, "n size size 3"]) -> Float[ndarray, "n latent"]:
-        """Posterior means."""
-        return self._in_batches(partial(_posterior_mean, self.model), torch.from_numpy(pixels))
+    def encode(self, pixels: Images) -> Float[ndarray, "n latent"]:
+        """Posterior means, float32.
+
+        Raises ValueError for anything but uint8 RGB of the model's size.
+        """
+        size = self.model.image_size
+        hint = "; gdrl.data.decoding.centre_square makes such squares"
+        checked = _checked("images", pixels, np.uint8, (size, size, 3), hint)
+        return self._in_batches(partial(_posterior_mean, self.model), checked)
 
     def decode(self, codes: Float[ndarray, "n latent"]) -> UInt8[ndarray, "n size size 3"]:
-        """Images of the codes."""
-        return _to_pixels(self._in_batches(self.model.decode, self._floats(codes)))
+        """Images of the codes; raises as :meth:`check_codes` does."""
+        return _to_pixels(self._in_batches(self.model.decode, self.check_codes(codes)))
 
-    def reconstruct(
-        self, pixels: UInt8[ndarray, "n size size 3"]
-    ) -> UInt8[ndarray, "n size size 3"]:
-        """The images as the model keeps them: decoded posterior means."""
+    def check_codes(self, codes: Float[ndarray, "n latent"]) -> Float[ndarray, "n latent"]:
+        """The codes in float32, as the model takes them.
+
+        Raises ValueError for anything but finite floats, as many a row as the model has latents.
+        """
+        checked = _checked("codes", codes, np.floating, (self.model.latent_dim,))
+        floats = checked.astype(np.float32, copy=False)
+        if not np.isfinite(floats).all():
+            raise ValueError("codes hold a number that is not finite")
+        return floats
+
+    def reconstruct(self, pixels: Images) -> UInt8[ndarray, "n size size 3"]:
+        """The images as the model keeps them: decoded posterior means.
+
+        Raises as :meth:`encode` does.
+        """
         return self.decode(self.encode(pixels))
 
     def traverse(
@@ -62,7 +94,10 @@ class Representation:
 
         Frames run from ``-num_deviations`` to ``+num_deviations`` standard deviations of ``codes``
         around their mean: the latent's own spread over real images, not the prior's.
+
+        Raises as :meth:`check_codes` does.
         """
+        codes = self.check_codes(codes)
         column = codes[:, latent]
         offsets = np.linspace(-num_deviations, num_deviations, num_frames)
         frames = np.repeat(codes[:num_faces, None], num_frames, axis=1)
@@ -75,21 +110,37 @@ class Representation:
     ) -> Float[ndarray, "n latent"]:
         """Codes with some latents set; ``propagate`` lets the graph move the others.
 
-        Raises TypeError for a model without a graph.
+        Raises TypeError for a model without a graph, and as :meth:`check_codes` does.
         """
         if not isinstance(self.model, GraphVae):
             raise TypeError(f"a {self.model.kind} has no graph to intervene through")
         with torch.no_grad():
-            moved = self.model.set_latents(self._floats(codes), values, propagate)
+            rows = self._tensor(self.check_codes(codes))
+            moved = self.model.set_latents(rows, values, propagate)
         return moved.cpu().numpy()
 
-    def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> ndarray:
+    def _in_batches(self, function: Callable[[Tensor], Tensor], rows: ndarray) -> ndarray:
+        starts = range(0, max(len(rows), 1), BATCH)  # one for no rows too: the result has a shape
         with torch.no_grad():
-            parts = [function(part.to(self.device)).cpu().numpy() for part in rows.split(BATCH)]
+            parts = [function(self._tensor(rows[i : i + BATCH])).cpu().numpy() for i in starts]
         return np.concatenate(parts)
 
-    def _floats(self, codes: Float[ndarray, "n latent"]) -> Float[Tensor, "n latent"]:
-        return torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32)).to(self.device)
+    def _tensor(self, rows: ndarray) -> Tensor:
+        """Copied where torch takes no such memory: backwards, or read-only."""
+        return torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(self.device)
+
+
+def _checked(
+    what: str, rows: object, kind: type[np.generic], shape: tuple[int, ...], hint: str = ""
+) -> ndarray:
+    wanted = f"{what} must be {kind.__name__} ({', '.join(map(str, ('n', *shape)))})"
+    try:
+        found = np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(f"{wanted}, not rows of different shapes{hint}") from error
+    if not np.issubdtype(found.dtype, kind) or found.shape[1:] != shape:
+        raise ValueError(f"{wanted}, not {found.dtype} {found.shape}{hint}")
+    return found
 
 
 def _posterior_mean(
