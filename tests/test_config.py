@@ -145,6 +145,10 @@ def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
         ("recipe.disgraph.scored_per_batch=0", "set alignment_weight = 0"),
         ("recipe.disgraph.learn_edges=false", "set both to 0"),
         ('recipe.attributes=["hat", "bald", "hat"]', "recipe.attributes names hat twice"),
+        ('recipe.attributes=["hat", " hat "]', "recipe.attributes names hat twice; name it once"),
+        ('recipe.attributes=["Hat", "hat"]', "recipe.attributes names hat twice; name it once"),
+        ('recipe.attributes=["hat", " "]', "recipe.attributes names '', which is empty; leave it"),
+        ('recipe.attributes=["None of  these"]', "names 'none of these', which is the answer"),
         ("s3.endpoint=localhost:8333", "s3.endpoint: 'localhost:8333' is no http:// or https://"),
         ("s3.endpoint=http://key:secret@host", "s3.endpoint: the URL holds a name or password"),
         ("recipe.mllm.endpoint=http://", "recipe.mllm.endpoint: 'http://' is no http:// or https"),
@@ -159,6 +163,12 @@ def test_a_value_that_does_not_hold_is_explained(
     with pytest.raises(ConfigError) as caught:
         load(recipe, [override])
     assert complaint in str(caught.value)
+
+
+def test_attributes_are_a_list_of_trimmed_names_or_discovered(recipe: Path) -> None:
+    listed = load(recipe, ['recipe.attributes=["long  hair ", "Hat"]'])
+    assert listed.recipe.attributes == ("long hair", "Hat")
+    assert load(recipe, ["recipe.attributes=discover"]).recipe.attributes == "discover"
 
 
 def test_all_faults_are_told_at_once(recipe: Path) -> None:

@@ -1,8 +1,8 @@
 """The settings that bear on results."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from gdrl.config.dataset import DatasetRecipe
 from gdrl.config.extractor import EncodersRecipe, Extractor, UnmixingRecipe
@@ -18,12 +18,17 @@ from gdrl.config.method import (
 from gdrl.config.section import Section, repeated
 from gdrl.config.study import ContrastiveRecipe, StudyRecipe
 
+RESERVED = "none of these"
+"""What the MLLM answers where no attribute fits, so none may be called that."""
+
+Attributes: TypeAlias = tuple[str, ...] | Literal["discover"]
+
 
 class Recipe(Section):
     """The settings that bear on results."""
 
     dataset: DatasetRecipe = DatasetRecipe()
-    attributes: tuple[str, ...] | Literal["discover"] = ()
+    attributes: Attributes = ()
     """Names to ask the MLLM about; empty takes the world's own attributes. ``discover`` has the
     MLLM propose them and keeps the proposal in ``scores/attributes.json``."""
     extractor: Extractor = "beta_vae"
@@ -46,11 +51,19 @@ class Recipe(Section):
         """What decides when enough has been asked; None where everything is asked."""
         return self.graph if self.graph.interval_width else None
 
-    @model_validator(mode="after")
-    def _each_attribute_once(self) -> "Recipe":
-        if self.attributes != "discover" and (twice := repeated(self.attributes)):
-            raise ValueError(f"recipe.attributes names {twice} twice; name it once")
-        return self
+    @field_validator("attributes")
+    @classmethod
+    def _each_attribute_once(cls, attributes: Attributes) -> Attributes:
+        if attributes == "discover":
+            return attributes
+        names = tuple(" ".join(name.split()) for name in attributes)
+        folded = [name.casefold() for name in names]
+        for refused, why in (("", "is empty"), (RESERVED, "is the answer where none fits")):
+            if refused in folded:
+                raise ValueError(f"recipe.attributes names {refused!r}, which {why}; leave it out")
+        if twice := repeated(folded):
+            raise ValueError(f"recipe.attributes names {twice} twice; name it once, in either case")
+        return names
 
     @model_validator(mode="after")
     def _attributes_for_folders(self) -> "Recipe":

@@ -1,5 +1,6 @@
 """Pictures in and out: PNG bytes, and grids of equal images as one PNG."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -26,5 +27,12 @@ def save_grid(path: Path, images: UInt8[ndarray, "rows columns height width 3"])
 
 
 def slug(name: str) -> str:
-    """The part of a file name that stands for an attribute: lower case, the rest dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """The part of a file name that stands for an attribute, and for no other.
+
+    Plain lower-case words with dashes between; where that leaves anything out of the name, or ends
+    as the second picture of another's pair (``hat-alone``), a digest follows.
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if words[-1:] != ["alone"] and name == " ".join(words):
+        return "-".join(words)
+    return f"{'-'.join(words)}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from gdrl.mllm.engine import Query
+from gdrl.mllm.questions import NONE
 
 PROPOSAL_VERSION = "1"
 """Raise it with any change of wording, as QUESTION_VERSION."""
@@ -23,6 +24,7 @@ _QUESTION = (
 )
 _PHRASE = re.compile(r"[a-z]+(?:[ -][a-z]+){0,3}")
 _LONGEST = 40
+_PLURAL = re.compile(r"(ss|sh|ch|x)es$|([^s])s$")
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -34,7 +36,7 @@ def proposal_query(image: bytes) -> Query:
 def parse_phrases(reply: str) -> tuple[str, ...] | None:
     """The phrases that a reply lists, in lower case; None where it is no list of strings.
 
-    A phrase that is not one to four plain words is left out.
+    A phrase that is not one to four plain words is left out, and so is ``NONE``.
     """
     text = reply.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
@@ -44,13 +46,13 @@ def parse_phrases(reply: str) -> tuple[str, ...] | None:
     if not isinstance(listed, list) or not all(isinstance(phrase, str) for phrase in listed):
         return None
     phrases = [" ".join(phrase.casefold().split()) for phrase in listed[:MAX_PHRASES]]
-    return tuple(p for p in phrases if len(p) <= _LONGEST and _PHRASE.fullmatch(p))
+    return tuple(p for p in phrases if len(p) <= _LONGEST and _PHRASE.fullmatch(p) and p != NONE)
 
 
 def normalised(phrase: str) -> tuple[str, ...]:
-    """Its words without articles, sorted: equal for "the blond hair" and "hair, blond"."""
+    """Its words, singular, without articles, sorted: equal for "the red shirt", "shirts, red"."""
     words = re.findall(r"[a-z]+", phrase.casefold())
-    return tuple(sorted(word for word in words if word not in _ARTICLES))
+    return tuple(sorted(_PLURAL.sub(r"\1\2", word) for word in words if word not in _ARTICLES))
 
 
 def count_phrases(replies: Sequence[Sequence[str]]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from gdrl.config.recipe import RESERVED
 from gdrl.mllm.engine import Answer, Query
 
 QUESTION_VERSION = "1"
@@ -18,7 +19,7 @@ QUESTION_VERSION = "1"
 LEVELS = ("0", "1", "2", "3", "4", "5")
 """Strength of presence (GEM, arXiv 2407.18999, section 3.2)."""
 
-NONE = "none of these"
+NONE = RESERVED
 
 _SCORE = (
     "How strongly is an attribute present in the picture, from 0 (absent) to 5 (unmistakable)? "

@@ -1,4 +1,5 @@
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,5 +21,18 @@ def test_frame_of_row_and_column_is_where_the_page_cuts_it(tmp_path: Path) -> No
     np.testing.assert_array_equal(grid[4:8, 10:15], images[1, 2])
 
 
-def test_a_file_name_stands_for_an_attribute() -> None:
-    assert slug("Pale_Skin (very)") == "pale-skin-very"
+def test_a_file_name_stands_for_one_attribute() -> None:
+    assert slug("pale skin") == "pale-skin"
+    names = [
+        "ひげ",
+        "帽子",
+        "hat",
+        "Hat",
+        "pale skin",
+        "pale-skin",
+        "Pale_Skin (very)",
+        "hat alone",
+    ]
+    files = [f"{slug(name)}{suffix}" for name in names for suffix in ("", "-alone")]
+    assert len(set(files)) == 2 * len(names)
+    assert all(re.fullmatch(r"[a-z0-9_-]+", file) for file in files), "in any storage"

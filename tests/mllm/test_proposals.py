@@ -34,6 +34,7 @@ def test_any_other_reply_proposes_nothing(reply: str) -> None:
         "x" * 41,
         "<image>",
         "café",
+        "None of these",
         "",
     ],
 )
@@ -43,6 +44,27 @@ def test_what_is_no_plain_phrase_never_reaches_a_question(phrase: str) -> None:
 
 def test_words_decide_not_their_order_or_article() -> None:
     assert normalised("the Blond hair") == normalised("hair, blond") != normalised("hair")
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("earring", "earrings"),
+        ("bow tie", "bow ties"),
+        ("dress", "dresses"),
+        ("eyelash", "eyelashes"),
+    ],
+)
+def test_singular_and_plural_are_one(one: str, many: str) -> None:
+    assert normalised(one) == normalised(many)
+    assert list(count_phrases([[many], [one]]).items()) == [(many, 2)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("cap", "cape"), ("smile", "smiling"), ("dre", "dress")]
+)
+def test_other_endings_keep_words_apart(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
 
 
 def test_phrases_are_counted_once_a_reply_and_the_commonest_come_first() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from gdrl.data.pictures import slug
+
 NAMES = ("bald", "beard", "smiling", "dark_glasses", "pale background")
 VALUES = [round(step / 8, 3) for step in range(9)]
 
@@ -241,14 +243,13 @@ def _draw_pictures(
         _save(artifacts["evaluation"] / f"traversals/latent-{index:02d}.png", rows)
         _save(artifacts["names"] / f"strips/latent-{index:02d}.png", rows[:1])
     for index, name in enumerate(names):
-        slug = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
         alone = [[_set(face, index, value) for value in VALUES] for face in people[:4]]
         moved = [
             [_set(face + weights[index] * (value - face[index]), index, value) for value in VALUES]
             for face in people[:4]
         ]
-        _save(artifacts["evaluation"] / f"interventions/{slug}.png", moved)
-        _save(artifacts["evaluation"] / f"interventions/{slug}-alone.png", alone)
+        _save(artifacts["evaluation"] / f"interventions/{slug(name)}.png", moved)
+        _save(artifacts["evaluation"] / f"interventions/{slug(name)}-alone.png", alone)
     _save(artifacts["evaluation"] / "reconstructions.png", [list(people)] * 3)
 
 

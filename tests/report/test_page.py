@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gdrl.data.pictures import slug
 from gdrl.report.page import write_report
 from tests.report.conftest import NAMES, Run
 
@@ -222,6 +223,7 @@ def test_effects_in_another_shape_than_their_names_are_refused(run: Run, tmp_pat
 
 
 def test_an_attribute_without_a_picture_is_not_offered(run: Run, tmp_path: Path) -> None:
-    (run.artifacts["evaluation"] / "interventions/dark-glasses.png").unlink()
+    sprite = f"interventions/{slug('dark_glasses')}.png"
+    (run.artifacts["evaluation"] / sprite).unlink()
     offered = [option["value"] for option in page_of(run, tmp_path).all("option")]
     assert offered == [name for name in NAMES if name != "dark_glasses"]
