@@ -85,6 +85,7 @@ def recipe_of(variant: Variant, task: Task) -> Recipe:
     total = budget.vae_steps + budget.disgraph_steps
     for section in ("vae", "graph", "disgraph"):
         content[section] |= {"seed": task.seed, **getattr(variant, section)}
+    content["matching"] |= variant.matching
     content["extractor"] = variant.extractor
     content["encoders"]["seed"] = content["unmixing"]["seed"] = task.seed
     alone = budget.vae_steps if variant.joint else total

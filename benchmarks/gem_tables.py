@@ -22,6 +22,7 @@ class Variant:
     vae: Mapping[str, Any] = field(default_factory=dict)
     graph: Mapping[str, Any] = field(default_factory=dict)
     disgraph: Mapping[str, Any] = field(default_factory=dict)
+    matching: Mapping[str, Any] = field(default_factory=dict)
     num_scored: int | None = None
     """None takes --scored."""
     flipped: float = 0.0
@@ -60,6 +61,19 @@ ABLATIONS = (
         UNSUPERVISED,
         name="frozen_graph",
         disgraph={**ALONE, "learn_edges": False, "prior_weight": 0.0, "contrastive_weight": 0.0},
+    ),
+    # Nothing is matched, so the graph has no edge and is held so: a beta-VAE trained on.
+    replace(
+        UNSUPERVISED,
+        name="no_graph",
+        matching={"threshold": 1.0},
+        disgraph={
+            **ALONE,
+            "num_layers": 0,
+            "learn_edges": False,
+            "prior_weight": 0.0,
+            "contrastive_weight": 0.0,
+        },
     ),
     replace(UNSUPERVISED, name="no_contrast", disgraph={**ALONE, "contrastive_weight": 0.0}),
     replace(UNSUPERVISED, name="one_stage", disgraph={**ALONE, "warm_start": False}),
