@@ -144,6 +144,7 @@ def test_an_unknown_key_in_a_file_names_the_file(recipe: Path) -> None:
         ("recipe.disgraph.reconstruction_weight=0", "nothing trains the decoder"),
         ("recipe.disgraph.scored_per_batch=0", "set alignment_weight = 0"),
         ("recipe.disgraph.learn_edges=false", "set both to 0"),
+        ("recipe.vae.schedule=[0.5, 0.5]", "schedule = [0.5, 0.5] holds no steps"),
         ('recipe.attributes=["hat", "bald", "hat"]', "recipe.attributes names hat twice"),
         ('recipe.attributes=["hat", " hat "]', "recipe.attributes names hat twice; name it once"),
         ('recipe.attributes=["Hat", "hat"]', "recipe.attributes names hat twice; name it once"),

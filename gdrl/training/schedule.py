@@ -6,12 +6,24 @@ WARMUP_FRACTION = 0.05
 CLOSED_FRACTION = 0.07
 
 
-def learning_rate_at(step: int, num_steps: int, peak: float) -> float:
-    """Linear warm-up over 5 % of the steps, then a cosine to 0 (Loshchilov & Hutter 2017)."""
-    warmup = max(1, round(WARMUP_FRACTION * num_steps))
+def learning_rate_at(
+    step: int, num_steps: int, peak: float, stretch: tuple[float, float] = (0.0, 1.0)
+) -> float:
+    """Linear warm-up over 5 % of the steps, then a cosine to 0 (Loshchilov & Hutter 2017).
+
+    Args:
+        step: of the ``num_steps``.
+        num_steps: how many run through ``stretch``.
+        peak: the rate after warm-up.
+        stretch: start and end of the schedule's part that is run through; (0, 1) is all of it.
+    """
+    start, end = stretch
+    total = round(num_steps / (end - start))
+    step += round(start * total)
+    warmup = max(1, round(WARMUP_FRACTION * total))
     if step < warmup:
         return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, num_steps - warmup)
+    progress = (step - warmup) / max(1, total - warmup)
     return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -59,6 +59,13 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
     assert 0 < rates[-1] < 0.001
 
 
+def test_two_stages_run_through_one_schedule() -> None:
+    whole = [learning_rate_at(step, 100, 1.0) for step in range(100)]
+    first = [learning_rate_at(step, 40, 1.0, (0.0, 0.4)) for step in range(40)]
+    second = [learning_rate_at(step, 60, 1.0, (0.4, 1.0)) for step in range(60)]
+    assert first + second == whole
+
+
 def test_capacity_rises_to_its_target_by_half_time() -> None:
     assert [capacity_at(step, 10, 8.0) for step in (0, 5, 9)] == [0.0, 8.0, 8.0]
 

@@ -70,6 +70,15 @@ def states(checkpoint: Path) -> list[np.ndarray]:
     return [value.numpy() for value in load_file(checkpoint / FILE).values()]
 
 
+def test_half_of_the_schedule_is_the_first_half_of_a_longer_training(job, reports) -> None:
+    vae.train(job(RECIPE.model_copy(update={"steps": 8}), every=4))
+    longer = states(reports.checkpoints[4])
+    reports.folder = reports.folder / "half"
+    vae.train(job(RECIPE.model_copy(update={"schedule": (0.0, 0.5)}), every=4))
+    half = states(reports.checkpoints[4])
+    assert all(np.array_equal(one, other) for one, other in zip(longer, half, strict=True))
+
+
 def test_images_in_a_file_train_to_the_same_weights_bit_for_bit(job, reports) -> None:
     published = []
     for memory_gb in (1.0, 1e-6):
