@@ -43,13 +43,18 @@ class Factor:
     present: float
     """The latent at the two ends of the bulk of the scored images: levels 0 and 1."""
 
+    @property
+    def gap(self) -> float:
+        """From level 0 to level 1."""
+        return self.present - self.absent
+
     def at(self, level: float) -> float:
         """The latent at a level; ValueError for anything but a finite number."""
         if not isinstance(level, NUMBERS) or not math.isfinite(level):
             raise ValueError(
                 f"{self.attribute} = {level!r}: a level is a finite number, 0 absent, 1 present"
             )
-        return self.absent + float(level) * (self.present - self.absent)
+        return self.absent + float(level) * self.gap
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class FactorModel:
         """How strongly each named attribute is present; raises as :meth:`decode` does."""
         codes = self.representation.check_codes(codes)
         return {
-            name: (codes[:, factor.index] - factor.absent) / (factor.present - factor.absent)
+            name: (codes[:, factor.index] - factor.absent) / factor.gap
             for name, factor in self._named.items()
         }
 
@@ -173,10 +178,25 @@ class FactorModel:
         *,
         propagate: bool = True,
     ) -> Float[ndarray, "n latent"]:
-        """:meth:`intervene` on codes; raises as it and :meth:`decode` do."""
-        factors = [(self._factor(name), level) for name, level in values.items()]
-        latents = {factor.index: factor.at(level) for factor, level in factors}
-        return self.representation.set_latents(codes, latents, propagate)
+        """:meth:`intervene` on codes; raises as it and :meth:`decode` do.
+
+        Where level i rises by 1 (its attribute appears), the graph raises level j by the weight of
+        i -> j, the change of j's probability, summed over the set attributes, which themselves stay
+        where they were set. Latents without a name stay. Weights are associations, which hold what
+        passes through third attributes: one hop is all.
+        """
+        codes = self.representation.check_codes(codes)
+        moved = codes.copy()
+        targets = {self._factor(name): level for name, level in values.items()}
+        ends = {factor.index: factor.at(level) for factor, level in targets.items()}
+        if propagate:
+            for source in targets:
+                risen = (ends[source.index] - codes[:, source.index]) / source.gap
+                for factor in self._named.values():
+                    moved[:, factor.index] += self._weight(source, factor) * factor.gap * risen
+        for index, end in ends.items():
+            moved[:, index] = end
+        return moved
 
     def traverse(
         self,
@@ -199,6 +219,10 @@ class FactorModel:
             for level in np.linspace(0, 1, num_frames).tolist()
         ]
         return np.stack(frames, axis=1)
+
+    def _weight(self, source: Factor, target: Factor) -> float:
+        i, j = (self.graph.names.index(str(factor.attribute)) for factor in (source, target))
+        return float(self.graph.adjacency[i, j])
 
     def _factor(self, name: str) -> Factor:
         if name in self._named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gdrl.errors import ConfigError
 from gdrl.models.beta_vae import BetaVae
-from gdrl.models.graph_vae import GraphVae
 from gdrl.models.storage import load_model
 
 # 256 images of the first layer's activations take 34 MB.
@@ -26,7 +25,7 @@ Images: TypeAlias = UInt8[ndarray, "n size size 3"] | Sequence[UInt8[ndarray, "s
 
 
 class Representation:
-    """A β-VAE or a DisGraph as encode, decode, reconstruct, traverse and set_latents.
+    """A β-VAE or a DisGraph as encode, decode, reconstruct and traverse.
 
     Raises ConfigError for a ``device`` that torch cannot use here.
     """
@@ -104,20 +103,6 @@ class Representation:
         frames[:, :, latent] = column.mean() + offsets * column.std()
         strips = self.decode(frames.reshape(-1, codes.shape[1]))
         return strips.reshape(len(frames), num_frames, *strips.shape[1:])
-
-    def set_latents(
-        self, codes: Float[ndarray, "n latent"], values: Mapping[int, float], propagate: bool
-    ) -> Float[ndarray, "n latent"]:
-        """Codes with some latents set; ``propagate`` lets the graph move the others.
-
-        Raises TypeError for a model without a graph, and as :meth:`check_codes` does.
-        """
-        if not isinstance(self.model, GraphVae):
-            raise TypeError(f"a {self.model.kind} has no graph to intervene through")
-        with torch.no_grad():
-            rows = self._tensor(self.check_codes(codes))
-            moved = self.model.set_latents(rows, values, propagate)
-        return moved.cpu().numpy()
 
     def _in_batches(self, function: Callable[[Tensor], Tensor], rows: ndarray) -> ndarray:
         starts = range(0, max(len(rows), 1), BATCH)  # one for no rows too: the result has a shape

@@ -73,7 +73,7 @@ def train(job: TrainingJob) -> None:
     attributes, annotations = read_annotations(job.inputs["scores"], images.ids)
     torch.manual_seed(recipe.seed)
     measured = CorrelationGraph.load(job.inputs["graph"] / "graph.json")
-    model, assignment = begin(job.inputs, recipe, attributes, images.pixels, measured.signed)
+    model, assignment = begin(job.inputs, recipe, attributes, images.pixels, signed=measured.signed)
     annotations = annotations.of([attributes.index(name) for name in assignment.attributes])
     prior, confidence = edge_prior(measured, assignment, drawn_only=recipe.drawn_edges_only)
     with torch.no_grad():
@@ -121,6 +121,7 @@ def begin(
     recipe: DisGraphRecipe,
     attributes: tuple[str, ...],
     pixels: UInt8[ndarray, "images size size 3"],
+    *,
     signed: bool,
 ) -> tuple[GraphVae, Assignment]:
     """What training starts from, and which latents are to carry which attributes.
@@ -217,21 +218,19 @@ def _publish(
     pixels: UInt8[ndarray, "images size size 3"],
     folder: Path,
 ) -> None:
-    """Measure the latents on the scored images, then write the model and ``names.json``."""
+    """Write the model, and ``names.json`` by what the scored images say of the latents."""
+    save_model(model, folder)
     codes = posterior(model, pixels[annotations.positions])[0]
     answers = np.where(annotations.answered, annotations.scores, np.nan)
     strengths = 2 * auroc(codes.numpy(), answers) - 1 if assignment.latents else answers
     low, high = np.quantile(codes.numpy(), BULK, axis=0)
     high = np.maximum(high, low + 1e-3)  # of a latent that never moves, levels stay finite
     rows = []
-    model.gap.zero_()
     for latent in range(model.latent_dim):
         k = assignment.latents.index(latent) if latent in assignment.latents else None
         strength = 0.0 if k is None else float(strengths[latent, k])
         ends = (float(low[latent]), float(high[latent]))
         absent, present = ends if strength >= 0 else ends[::-1]
-        if k is not None:
-            model.gap[latent] = present - absent
         rows.append(
             {
                 "index": latent,
@@ -244,4 +243,3 @@ def _publish(
         )
     names = {"latents": rows, "attributes": list(assignment.attributes)}
     (folder / "names.json").write_text(json.dumps(names, indent=2))
-    save_model(model, folder)

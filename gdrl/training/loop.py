@@ -65,8 +65,7 @@ def run(
         for step in steps:
             done = step + 1
             due = done % job.scale.checkpoint_every_steps == 0 or done == recipe.steps
-            peak, stretch = recipe.learning_rate, recipe.schedule
-            rate = learning_rate_at(step, recipe.steps, peak, stretch)
+            rate = learning_rate_at(step, recipe.steps, recipe.learning_rate, recipe.schedule)
             try:
                 losses = engine.step(islice(batches, len(parts)), rate)
                 if done % LOG_EVERY_STEPS == 0 or due:

@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 
-from gdrl.models.beta_vae import BetaVae
 from gdrl.models.graph_vae import GraphVae
 from gdrl.models.representation import BATCH, Representation
 from gdrl.models.storage import save_model
@@ -64,7 +63,6 @@ def test_what_is_read_only_is_taken_without_a_warning(graph: GraphVae, pixels: n
     np.testing.assert_array_equal(codes, model.encode(pixels[:1]))
     codes.flags.writeable = False
     np.testing.assert_array_equal(model.decode(codes), model.decode(codes.copy()))
-    assert model.set_latents(codes, {0: 2.0}, propagate=False)[0, 0] == 2.0
 
 
 def test_more_images_than_a_batch_and_none_at_all(graph: GraphVae, pixels: np.ndarray) -> None:
@@ -90,18 +88,3 @@ def test_traversal_moves_one_latent_and_holds_the_others(graph: GraphVae) -> Non
     middle[:, 1] = codes[:, 1].mean()
     assert strips.shape == (2, 3, 64, 64, 3)
     np.testing.assert_array_equal(strips[:, 1], model.decode(middle))
-
-
-def test_the_graph_moves_what_the_set_latent_points_to(graph: GraphVae) -> None:
-    codes = np.zeros((1, 4), dtype=np.float32)
-    moved = Representation(graph).set_latents(codes, {0: 2.0}, propagate=True)
-    np.testing.assert_allclose(moved, [[2.0, 0.0, 1.0, 0.0]])
-    alone = Representation(graph).set_latents(codes, {0: 2.0}, propagate=False)
-    np.testing.assert_allclose(alone, [[2.0, 0.0, 0.0, 0.0]])
-
-
-def test_a_beta_vae_has_no_graph_to_intervene_through() -> None:
-    with pytest.raises(TypeError, match="beta_vae"):
-        Representation(BetaVae(4)).set_latents(
-            np.zeros((1, 4), np.float32), {0: 1.0}, propagate=True
-        )

@@ -22,7 +22,6 @@ def graph_vae() -> GraphVae:
     model = GraphVae(latent_dim=4, num_layers=2).eval()
     with torch.no_grad():
         model.disgraph.weight[0, 1] = -0.5
-        model.gap.copy_(torch.tensor([2.0, 1.0, 3.0, 1.0]))
     return model
 
 
@@ -53,40 +52,12 @@ def test_a_discriminator_gives_one_logit_a_pair(images) -> None:
     assert Discriminator(latent_dim=4)(images, torch.randn(3, 4)).shape == (3,)
 
 
-def test_setting_a_latent_moves_its_neighbours_by_their_own_scale(graph_vae) -> None:
-    codes = torch.zeros(2, 4)
-    moved = graph_vae.set_latents(codes, {0: 2.0})
-    # One whole gap of latent 0; the edge is -0.5 of latent 1's gap.
-    torch.testing.assert_close(moved, torch.tensor([[2.0, -0.5, 0.0, 0.0]]).expand(2, 4))
-
-
-def test_a_latent_without_an_attribute_neither_moves_others_nor_is_moved(graph_vae) -> None:
-    with torch.no_grad():
-        graph_vae.disgraph.weight[2, 0] = graph_vae.disgraph.weight[0, 2] = 0.5
-        graph_vae.gap[2] = 0.0
-    codes = torch.zeros(2, 4)
-    assert not graph_vae.set_latents(codes, {0: 2.0})[:, 2].any()
-    assert not graph_vae.set_latents(codes, {2: 2.0})[:, [0, 1, 3]].any()
-
-
-def test_setting_a_latent_alone_moves_nothing_else(graph_vae) -> None:
-    codes = torch.randn(2, 4)
-    moved = graph_vae.set_latents(codes, {0: 2.0}, propagate=False)
-    assert torch.equal(moved[:, 1:], codes[:, 1:])
-
-
-def test_setting_a_latent_to_where_it_is_changes_nothing(graph_vae) -> None:
-    codes = torch.randn(2, 4)
-    torch.testing.assert_close(graph_vae.set_latents(codes, {0: codes[:, 0]}), codes)
-
-
 def test_a_stored_model_comes_back_whole(graph_vae, images, tmp_path: Path) -> None:
     save_model(graph_vae, tmp_path)
     loaded = load_graph_vae(tmp_path)
     codes = graph_vae.posterior(images)[0]
     torch.testing.assert_close(loaded.posterior(images)[0], codes)
     torch.testing.assert_close(loaded.decode(codes), graph_vae.decode(codes))
-    assert torch.equal(loaded.gap, graph_vae.gap)
 
 
 def test_a_stored_graph_without_signs_stays_without(tmp_path: Path) -> None:

@@ -23,12 +23,9 @@ def model_of(names: tuple[str, ...]) -> FactorModel:
     torch.manual_seed(0)
     size = len(names)
     factors = [Factor(i, name, 0.9, 1, -2.0 - i, 2.0 + i) for i, name in enumerate(names)]
-    zeros = np.zeros((size, size))
-    graph = CorrelationGraph(names, zeros, zeros, zeros, zeros, "spearman", 0.9, True)
-    vae = GraphVae(latent_dim=size, num_layers=1)
-    with torch.no_grad():
-        vae.disgraph.weight.fill_(0.5)
-    return FactorModel(Representation(vae), factors, graph)
+    weights = 0.5 * (1 - np.eye(size))
+    graph = CorrelationGraph(names, weights, weights, weights, weights, "spearman", 0.9, True)
+    return FactorModel(Representation(GraphVae(size, num_layers=1)), factors, graph)
 
 
 def test_each_name_comes_with_its_own_pictures(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from gdrl.config import TrainRecipe, TrainScale
 from gdrl.data.pictures import encode_png
 from gdrl.data.table import DatasetDescription, Row, write_description, write_images
+from gdrl.graph import CorrelationGraph
 from gdrl.training.job import PUBLISHED, TrainingJob
+from tests.training.squares import ATTRIBUTES
 
 NUM_IMAGES = 96
 
@@ -126,3 +128,18 @@ def resumed(job: Callable[..., TrainingJob], reports: Reports) -> Callable[..., 
         return published
 
     return check
+
+
+@pytest.fixture
+def measured() -> CorrelationGraph:
+    """A graph over the squares: one edge is drawn, the interval of the other holds 0."""
+    return CorrelationGraph(
+        names=ATTRIBUTES,
+        adjacency=np.array([[0.0, 0.4], [-0.3, 0.0]]),
+        lower=np.array([[0.0, 0.3], [-0.8, 0.0]]),
+        upper=np.array([[0.0, 0.5], [0.2, 0.0]]),
+        support=np.full((2, 2), 50.0),
+        measure="conditional_difference",
+        confidence=0.9,
+        signed=True,
+    )

@@ -1,5 +1,6 @@
-"""What an infallible MLLM would say of the squares in ``dataset``."""
+"""What earlier stages would say of the squares in ``dataset``, their MLLM infallible."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gdrl.data.table import load_images
+from tests.training.joint_recipes import LATENT_DIM
 
 ATTRIBUTES = ("red", "left")
 
@@ -18,3 +20,13 @@ def write_scores(folder: Path, dataset: Path, shift: int = 0) -> None:
     asked = list(ATTRIBUTES) * len(images)
     table = pa.table({"id": ids, "attribute": asked, "expectation": levels})
     pq.write_table(table, folder / "scores.parquet")
+
+
+def write_names(folder: Path, matched: dict[str, tuple[int, int]]) -> None:
+    rows = [
+        {"index": index, "attribute": None, "strength": 0.1, "sign": 1}
+        for index in range(LATENT_DIM)
+    ]
+    for attribute, (index, sign) in matched.items():
+        rows[index] |= {"attribute": attribute, "sign": sign}
+    (folder / "names.json").write_text(json.dumps({"latents": rows}))
