@@ -102,6 +102,7 @@ class Setting:
                 "steps": self.steps,
                 "batch_size": self.batch_size,
                 "learning_rate": self.learning_rate,
+                "schedule": (0, 1),
                 "seed": self.seed,
             }
         )

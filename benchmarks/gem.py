@@ -89,7 +89,10 @@ def recipe_of(variant: Variant, task: Task) -> Recipe:
     content["extractor"] = variant.extractor
     content["encoders"]["seed"] = content["unmixing"]["seed"] = task.seed
     alone = budget.vae_steps if variant.joint else total
-    content["vae"]["steps"] = content["unmixing"]["steps"] = alone
+    for section in ("vae", "unmixing"):
+        content[section]["steps"] = alone
+        if not variant.joint:
+            content[section]["schedule"] = (0, 1)
     warm = content["disgraph"]["warm_start"]
     content["disgraph"]["steps"] = budget.disgraph_steps if warm else total
     return Recipe.model_validate(content)

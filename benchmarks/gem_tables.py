@@ -38,12 +38,26 @@ ALONE = {"alignment_weight": 0.0, "scored_per_batch": 0}
 GUIDED = Variant("gem_guided")
 UNSUPERVISED = Variant("gem_unsupervised", disgraph=ALONE)
 PAPER = Variant("gem_paper", paper=True)
+# Nothing is matched, so the graph has no edge and is held so: a beta-VAE trained on, which has all
+# of GEM's stages and learning rates and nothing else of it.
+NO_GRAPH = Variant(
+    "no_graph",
+    matching={"threshold": 1.0},
+    disgraph={
+        **ALONE,
+        "num_layers": 0,
+        "learn_edges": False,
+        "prior_weight": 0.0,
+        "contrastive_weight": 0.0,
+    },
+)
 
 MAIN = (
     _vae("vae", 1.0),
     _vae("beta_vae", 4.0),
     _vae("beta_tcvae", 6.0),
     _vae("factor_vae", 10.0),
+    NO_GRAPH,
     PAPER,
     UNSUPERVISED,
     GUIDED,
@@ -62,21 +76,13 @@ ABLATIONS = (
         name="frozen_graph",
         disgraph={**ALONE, "learn_edges": False, "prior_weight": 0.0, "contrastive_weight": 0.0},
     ),
-    # Nothing is matched, so the graph has no edge and is held so: a beta-VAE trained on.
+    NO_GRAPH,
+    replace(UNSUPERVISED, name="no_contrast", disgraph={**ALONE, "contrastive_weight": 0.0}),
     replace(
         UNSUPERVISED,
-        name="no_graph",
-        matching={"threshold": 1.0},
-        disgraph={
-            **ALONE,
-            "num_layers": 0,
-            "learn_edges": False,
-            "prior_weight": 0.0,
-            "contrastive_weight": 0.0,
-        },
+        name="one_stage",
+        disgraph={**ALONE, "warm_start": False, "schedule": (0, 1), "learning_rate": 3e-3},
     ),
-    replace(UNSUPERVISED, name="no_contrast", disgraph={**ALONE, "contrastive_weight": 0.0}),
-    replace(UNSUPERVISED, name="one_stage", disgraph={**ALONE, "warm_start": False}),
     replace(
         UNSUPERVISED,
         name="adversarial_too",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gdrl.config.section import NonNegativeFloat, PositiveFloat, PositiveInt
-from gdrl.config.training import TrainRecipe
+from gdrl.config.training import JOINT_STAGE_FROM, Stretch, TrainRecipe
 
 Extractor = Literal["beta_vae", "contrastive_ica"]
 
@@ -51,6 +51,8 @@ class UnmixingRecipe(TrainRecipe):
     steps: PositiveInt = 2_000
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
+    schedule: Stretch = (0.0, JOINT_STAGE_FROM)
+    """The joint stage goes on from there. ``[0, 1]`` for a decoder that is wanted for itself."""
 
     @model_validator(mode="after")
     def _room_for_components(self) -> "UnmixingRecipe":

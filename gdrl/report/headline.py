@@ -49,9 +49,9 @@ def write_headline(
     sentences = [
         _on_factors(dataset, metrics, factors, num_attributes),
         _on_relations(relations),
-        _on_truth(metrics, has_truth, bool(evaluation), sources.extractor),
+        _on_truth(metrics, has_truth, bool(evaluation), sources),
     ]
-    figures = _figures(metrics, num_attributes, factors, relations, sources.extractor)
+    figures = _figures(metrics, num_attributes, factors, relations, sources)
     return Headline(sentences, figures)
 
 
@@ -105,7 +105,7 @@ def _move(pair: Relation, direction: str) -> str:
 
 
 def _on_truth(
-    metrics: Mapping[str, float], has_truth: bool, is_evaluated: bool, extractor: str
+    metrics: Mapping[str, float], has_truth: bool, is_evaluated: bool, sources: Sources
 ) -> str:
     if not is_evaluated:
         return "Nothing has been evaluated yet, so nothing here says how far to trust it."
@@ -123,9 +123,13 @@ def _on_truth(
     if "sign_accuracy" in metrics:
         parts.append(f"{percent(metrics['sign_accuracy'])} of their signs are right")
     if "mse_ratio" in metrics:
+        steps = ""
+        if sources.steps:
+            before, joint = map(count, sources.steps)
+            steps = f" ({joint} training steps in the joint stage, {before} before)"
         parts.append(
-            f"the decoder that uses the graph makes {number(metrics['mse_ratio'])} times the "
-            f"{extractor}’s error on images it has not seen"
+            f"the decoder that uses the graph makes {number(metrics['mse_ratio'])} times the error "
+            f"of the {sources.extractor} before it on images that neither has seen{steps}"
         )
     if not parts:
         return "The world’s truth is known, but the evaluation holds no figure to compare with it."
@@ -137,9 +141,9 @@ def _figures(
     num_attributes: int,
     factors: Factors,
     relations: Relations | None,
-    extractor: str,
+    sources: Sources,
 ) -> list[Figure]:
-    figures = []
+    figures, extractor = [], sources.extractor
     if "matched_attributes" in metrics:
         before = metrics.get("extractor_matched_attributes")
         note = (
@@ -155,11 +159,12 @@ def _figures(
         figures.append(
             Figure(str(len(relations.found)), "directed relations", "interval without 0")
         )
+    steps = " : ".join(map(count, reversed(sources.steps))) if sources.steps else "unequal"
     listed: list[tuple[str, str, str, Callable[[Number], str]]] = [
         ("edge_auroc", "edge AUROC", "0.5 is chance", number),
         ("sign_accuracy", "signs right", "of the true edges", percent),
         ("direction_accuracy", "directions right", "of the asymmetric pairs", percent),
-        ("mse_ratio", f"error, DisGraph : {extractor}", "below 1: the graph helps", number),
+        ("mse_ratio", f"error, DisGraph : {extractor}", f"training steps {steps}", number),
         ("psnr", "PSNR in dB", "unseen images", compact),
     ]
     for name, label, note, write in listed:

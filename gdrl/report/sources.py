@@ -60,6 +60,15 @@ class Sources:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """How long the extractor and the joint stage trained, where both have logged it."""
+        extracting = "components" if self.is_contrastive else "vae"
+        before, joint = (
+            self.json_lines(artifact, "metrics.jsonl") for artifact in (extracting, "disgraph")
+        )
+        return (before[-1]["step"], joint[-1]["step"]) if before and joint else None
+
     def metrics(self, artifact: str) -> dict[str, float]:
         """The flat metrics in the artifact's manifest, finite ones only."""
         found = self.manifests.get(artifact, {}).get("metrics") or {}

@@ -68,6 +68,9 @@ def test_the_headline_is_built_from_the_numbers(run: Run, tmp_path: Path) -> Non
     assert "5 of 5 attributes" in text
     assert "AUROC of 0.992" in text
     assert "“bald”, “beard” is more likely (+0." in text
+    assert "0.87 times the error of the β-VAE before it" in text
+    assert "(1,490 training steps in the joint stage, 1,490 before)" in text
+    assert "training steps 1,490 : 1,490" in text
 
 
 def test_edges_carry_weight_interval_and_support(run: Run, tmp_path: Path) -> None:

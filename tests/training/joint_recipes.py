@@ -9,6 +9,7 @@ RECIPE = DisGraphRecipe(
 UNSUPERVISED = RECIPE.model_copy(update={"alignment_weight": 0.0})
 PAPER = DisGraphRecipe(
     warm_start=False,
+    schedule=(0, 1),
     steps=4,
     batch_size=16,
     learning_rate=1e-4,
