@@ -29,6 +29,15 @@ def test_what_a_recipe_leaves_out_is_the_default(recipe: Path) -> None:
     assert config.recipe.vae.latent_dim == RunConfig().recipe.vae.latent_dim
 
 
+@pytest.mark.parametrize("name", ["demo", "folder", "gem", "contrastive_ica"])
+def test_the_learning_rate_goes_on_where_the_extractor_stopped(recipes: Path, name: str) -> None:
+    recipe = load(recipes / f"{name}.toml").recipe
+    extracting = {"beta_vae": recipe.vae, "contrastive_ica": recipe.unmixing}[recipe.extractor]
+    stop, go_on = extracting.schedule[1], recipe.disgraph.schedule[0]
+    assert 0 < stop == go_on < 1
+    assert recipe.disgraph.schedule[1] == 1
+
+
 def test_later_overrides_win(recipe: Path) -> None:
     config = load(recipe, ["recipe.vae.beta=8", "recipe.vae.beta=1.5", "name=hot"])
     assert (config.recipe.vae.beta, config.name) == (1.5, "hot")

@@ -71,7 +71,7 @@ def states(checkpoint: Path) -> list[np.ndarray]:
 
 
 def test_half_of_the_schedule_is_the_first_half_of_a_longer_training(job, reports) -> None:
-    vae.train(job(RECIPE.model_copy(update={"steps": 8}), every=4))
+    vae.train(job(RECIPE.model_copy(update={"steps": 8, "schedule": (0.0, 1.0)}), every=4))
     longer = states(reports.checkpoints[4])
     reports.folder = reports.folder / "half"
     vae.train(job(RECIPE.model_copy(update={"schedule": (0.0, 0.5)}), every=4))
