@@ -18,9 +18,11 @@ class Interventions:
     ``payload`` is what the script reads: ``values``, ``names``, ``predicted`` (row i: the change of
     every attribute when i goes from absent to present), ``truth`` or ``None``, and ``sprites`` by
     name, each with its size in ``columns`` and ``rows``, a ``graph`` and perhaps an ``alone`` URI.
+    ``unseen`` are the attributes that no latent carries: no picture shows how they move.
     """
 
     names: list[str]
+    unseen: list[str]
     first: str
     num_faces: int
     has_truth: bool
@@ -57,7 +59,8 @@ def read_interventions(sources: Sources) -> Interventions | None:
         "first": first,
     }
     num_faces = min(int(sprite["rows"]) for sprite in sprites.values())
-    return Interventions(list(sprites), first, num_faces, truth is not None, payload)
+    unseen = [name for name in found["names"] if name not in sprites]
+    return Interventions(list(sprites), unseen, first, num_faces, truth is not None, payload)
 
 
 def _effects(found: dict[str, Any], key: str) -> Matrix | None:

@@ -59,6 +59,7 @@ def render(run: str, sources: Sources) -> str:
         percent=wording.percent,
         compact=wording.compact,
         readable=wording.readable,
+        words=wording.words,
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES)

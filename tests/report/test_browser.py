@@ -87,6 +87,19 @@ def test_an_unfinished_run_opens_without_an_error(
     assert "data-error" not in body[0]
 
 
+def test_what_no_latent_carries_is_named_and_has_no_bar(
+    run: Run, tmp_path: Path, opened: Callable[[Path], str]
+) -> None:
+    for picture in (run.artifacts["evaluation"] / "interventions").glob("smiling*.png"):
+        picture.unlink()
+    write_report(tmp_path, run="demo", artifacts=run.artifacts, manifests=run.manifests)
+    elements = opened(tmp_path / "index.html")
+    effects = elements.split('<ul id="effects"')[1].split("</ul>")[0]
+    assert "beard" in effects
+    assert "smiling" not in effects
+    assert "No latent carries smiling, so no picture shows it move." in elements
+
+
 def test_sliders_switches_and_nodes_answer(page: Path, opened: Callable[[Path], str]) -> None:
     text = page.read_text(encoding="utf-8")
     policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)

@@ -154,7 +154,7 @@ function mover(root, data) {
     const moves = data.predicted?.[row] ?? [];
     const truth = data.truth?.[row];
     const others = data.names.map((name, j) => ({ name, value: moves[j], truth: truth?.[j] }))
-      .filter((other, j) => j !== row && typeof other.value === "number")
+      .filter((other, j) => j !== row && Object.hasOwn(data.sprites, other.name) && typeof other.value === "number")
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     one("#effects-name", root).textContent = readable(attribute.value);
     one("#effects", root).replaceChildren(...others.map(effect));
