@@ -4,12 +4,13 @@
     python benchmarks/gem.py --print --out benchmarks/results/gem.jsonl
 
 Rows are overrides of jobs/recipes/gem.toml and gem_paper.toml (benchmarks/gem_tables.py), trained
-by the plain entries of ``gdrl.training``, without Ray. All rows train for --vae-steps +
---disgraph-steps on one learning-rate schedule: a VAE in one go, GEM in two, the paper's in one; where
-contrastive ICA extracts, its decoder has the VAE's steps, and the encoders' are on top. A world and
-seed has one set of images and answers; representation is judged on an *uncorrelated* draw of the
-world, the graph against the population, edits by a reader trained on other images. ``faces`` is
-scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the scores.
+by the plain entries of ``gdrl.training``, without Ray. All rows train for --vae-steps plus
+--disgraph-steps on one learning-rate schedule: a VAE in one go, GEM in two, the paper's in one;
+where contrastive ICA extracts, its decoder has the VAE's steps, and the encoders' are on top. A
+world and seed has one set of images and answers; representation is judged on an *uncorrelated*
+draw of the world, the graph against the population, edits by a reader trained on other images.
+``faces`` is scored by the embedded MLLM; of ``shapes3d_like`` the factors themselves are the
+scores.
 
 Each finished run is a JSON line of --out, with the commit that made it; runs found there, of equal
 budget, are not repeated, also where another table has the same row, and trained models are found
