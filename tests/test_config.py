@@ -30,7 +30,7 @@ def test_what_a_recipe_leaves_out_is_the_default(recipe: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "folder", "gem", "contrastive_ica"])
-def test_the_learning_rate_goes_on_where_the_extractor_stopped(recipes: Path, name: str) -> None:
+def test_the_schedule_goes_on_where_the_extractor_stopped(recipes: Path, name: str) -> None:
     recipe = load(recipes / f"{name}.toml").recipe
     extracting = {"beta_vae": recipe.vae, "contrastive_ica": recipe.unmixing}[recipe.extractor]
     stop, go_on = extracting.schedule[1], recipe.disgraph.schedule[0]

@@ -160,17 +160,12 @@ class DisGraphRecipe(TrainRecipe):
     learn (GEM, section 3.4: 0.6). Above 0 with ``adversarial_weight`` or not at all."""
 
     @model_validator(mode="after")
-    def _all_of_the_schedule_from_nothing(self) -> "DisGraphRecipe":
+    def _switches_agree(self) -> "DisGraphRecipe":
         if not self.warm_start and self.schedule[0] > 0:
             raise ValueError(
-                "recipe.disgraph: warm_start = false begins from nothing, and schedule = "
-                f"[{self.schedule[0]:g}, {self.schedule[1]:g}] leaves out the warm-up; set "
-                "schedule = [0, 1]"
+                "recipe.disgraph: warm_start = false begins from nothing, and a schedule from "
+                f"{self.schedule[0]:g} leaves out the warm-up; set schedule = [0, 1]"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _switches_agree(self) -> "DisGraphRecipe":
         if bool(self.adversarial_weight) != bool(self.joint_kl_weight):
             raise ValueError(
                 "recipe.disgraph: adversarial_weight trains the discriminator that joint_kl_weight "

@@ -159,12 +159,14 @@ def _figures(
         figures.append(
             Figure(str(len(relations.found)), "directed relations", "interval without 0")
         )
-    steps = " : ".join(map(count, reversed(sources.steps))) if sources.steps else "unequal"
+    steps = "on unseen images"
+    if sources.steps:
+        steps = f"training steps {' : '.join(map(count, reversed(sources.steps)))}"
     listed: list[tuple[str, str, str, Callable[[Number], str]]] = [
         ("edge_auroc", "edge AUROC", "0.5 is chance", number),
         ("sign_accuracy", "signs right", "of the true edges", percent),
         ("direction_accuracy", "directions right", "of the asymmetric pairs", percent),
-        ("mse_ratio", f"error, DisGraph : {extractor}", f"training steps {steps}", number),
+        ("mse_ratio", f"error, DisGraph : {extractor}", steps, number),
         ("psnr", "PSNR in dB", "unseen images", compact),
     ]
     for name, label, note, write in listed:
